@@ -1,0 +1,23 @@
+#pragma once
+
+#include "core/stream.h"
+
+namespace fovea {
+
+/// sum of x^2 over a flat range x (n) f32 | bf16 | f64, in f64 by a tree whose shape depends on n alone.
+/// Non-finite values show in the result.
+Readback<double> sum_of_squares(Stream& stream, const View& x);
+
+/// sum of x (n), likewise.
+Readback<double> sum(Stream& stream, const View& x);
+
+/// y += x, flat ranges (n) of one dtype f32 | f64.
+void add_into(Stream& stream, const View& y, const View& x);
+
+/// y = x rounded to y's dtype, flat ranges (n) of any float dtypes.
+void convert(Stream& stream, const View& y, const View& x);
+
+/// y = 0, any dtype, contiguous.
+void fill_zero(Stream& stream, const View& y);
+
+}  // namespace fovea
