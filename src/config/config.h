@@ -18,7 +18,7 @@ struct ModelConfig {
   int64 hidden = 0;    // width of the MLP's inner layer; 0: the family's ratio
   int64 context = 256;
   double rope_theta = 10000;
-  double rope_fraction = 1;            // part of head_dim that is rotated
+  double rope_fraction = -1;           // part of head_dim that is rotated; -1: the family's
   bool rope_interleaved = false;       // pairs (2i, 2i+1) instead of (i, i + d/2)
   int64 sliding_window = 0;            // keys visible including self; 0: none
   std::vector<std::string> attention;  // kind per layer, repeated: "full", "window"; empty: the family's

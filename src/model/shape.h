@@ -1,0 +1,55 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "core/types.h"
+#include "kernels/activation/activation.h"
+#include "kernels/attention/mask.h"
+
+namespace fovea {
+
+enum class NormKind { rms_norm, layer_norm };
+enum class PositionKind { rope, learned, none };
+
+struct NormShape {
+  NormKind kind = NormKind::rms_norm;
+  float epsilon = 1e-5f;
+  float weight_offset = 0;  ///< Gemma: 1, the stored weight is the difference from one
+};
+
+struct RopeShape {
+  double theta = 10000;
+  int64 dims = 0;  ///< of head_dim; the rest is not rotated
+  bool interleaved = false;
+};
+
+/// What a decoder is made of, with every choice made: what families.h assembles and decoder.h builds.
+struct DecoderShape {
+  std::string family;
+  int64 vocab = 0, layers = 0, width = 0, q_heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, context = 0;
+  NormShape norm;
+  bool qk_norm = false;    ///< RMSNorm of each head of q and k, before RoPE
+  bool post_norms = false;  ///< Gemma 2: another norm after attention and after the MLP
+  ActivationKind activation = ActivationKind::silu;
+  bool gated = true;
+  PositionKind position = PositionKind::rope;
+  RopeShape rope;
+  bool qkv_bias = false, out_bias = false, mlp_bias = false;
+  bool tie_embeddings = true;
+  bool parallel_residual = false;
+  float embedding_scale = 1;
+  float attention_scale = 0, attention_softcap = 0, logit_softcap = 0;
+  std::vector<Mask> masks;  ///< one per layer
+  float dropout = 0;
+  double init_std = 0.02;
+
+  int64 group() const { return q_heads / kv_heads; }
+  /// Bytes that one token's keys and values take in all layers, `bytes_per_element` each.
+  int64 kv_bytes_per_token(int64 bytes_per_element) const {
+    return 2 * layers * kv_heads * head_dim * bytes_per_element;
+  }
+};
+
+}  // namespace fovea
