@@ -16,8 +16,8 @@ void enqueue_on_backend(Stream& stream, const Work& work, const Op& op,
   stream.enqueue(work, [op, run](Execution& execution) { run(execution, op); });
 }
 
-/// Aborts unless the backend computes in this storage: the reference reads any floating-point dtype, the others
-/// f32 and bf16; `name` is the operand's, as "rms_norm: y".
+/// Aborts unless the backend computes in this storage: the reference reads any floating-point dtype, the
+/// others f32 and bf16; `name` is the operand's, as "rms_norm: y".
 inline void expect_storage(const Stream& stream, const View& view, std::string_view name) {
   const DType dtype = view.dtype();
   const bool reference = stream.backend() == Backend::reference && dtype != DType::i32;

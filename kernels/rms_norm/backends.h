@@ -1,0 +1,20 @@
+#pragma once
+
+#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/simd/parts.h"
+
+namespace fovea {
+
+namespace reference {
+void run(Execution& execution, const RmsNorm& op);
+void run(Execution& execution, const RmsNormBackward& op);
+}  // namespace reference
+
+namespace cpu {
+int64 scratch_bytes(const RmsNorm& op, int threads);
+int64 scratch_bytes(const RmsNormBackward& op, int threads);
+void run(Execution& execution, const RmsNorm& op);
+void run(Execution& execution, const RmsNormBackward& op);
+}  // namespace cpu
+
+}  // namespace fovea
