@@ -1,0 +1,25 @@
+#pragma once
+
+#include "kernels/layer_norm/layer_norm.h"
+#include "kernels/simd/parts.h"
+
+namespace fovea {
+
+/// What one part of the rows adds to the parameters' gradients.
+struct LayerNormSums {
+  float *dweight, *dbias;  // (C) each; dbias may be absent
+};
+
+namespace reference {
+void run(Execution& execution, const LayerNorm& op);
+void run(Execution& execution, const LayerNormBackward& op);
+}  // namespace reference
+
+namespace cpu {
+int64 scratch_bytes(const LayerNorm& op, int threads);
+int64 scratch_bytes(const LayerNormBackward& op, int threads);
+void run(Execution& execution, const LayerNorm& op);
+void run(Execution& execution, const LayerNormBackward& op);
+}  // namespace cpu
+
+}  // namespace fovea
