@@ -1,0 +1,146 @@
+#include "kernels/residual/backends.h"
+#include "kernels/simd/parts.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/residual/cpu.cc"
+#include <hwy/foreach_target.h>  // NOLINT
+#include <hwy/highway.h>
+#include "kernels/simd/targets.h"
+
+#include "kernels/simd/rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::HWY_NAMESPACE {
+namespace {
+
+constexpr int64 kColumns = 1024;  // a row is taken in pieces whose f32 copies stay in the first-level cache
+
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void factors_of_blocks(const Dropout& dropout, uint64 block, float* HWY_RESTRICT out) {
+  const float scale = static_cast<float>(dropout_scale(dropout));
+  for (uint64 i = 0; i < 4; ++i) out[i] = dropout_keeps(dropout, 4 * block + i) ? scale : 0;
+}
+#else
+using U32V = hn::Vec<U32>;
+
+/// The two halves of the 64-bit products of 32-bit lanes.
+struct Product {
+  U32V high, low;
+};
+HWY_INLINE Product multiply(U32V a, U32V b) {
+  const U32 d;
+  const hn::RepartitionToWide<U32> wide;
+  const auto even = hn::MulEven(a, b);  // of lanes 0, 2, ...
+  const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, a))),
+                               hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, b))));
+  const U32V even_high = hn::BitCast(d, hn::ShiftRight<32>(even));
+  const U32V odd_low = hn::BitCast(d, hn::ShiftLeft<32>(odd));
+  return {hn::OddEven(hn::BitCast(d, odd), even_high), hn::OddEven(odd_low, hn::BitCast(d, even))};
+}
+
+/// philox() of core/random.h at as many successive blocks as there are lanes: out (4 * lanes) in order.
+HWY_INLINE void factors_of_blocks(const Dropout& dropout, uint64 block, float* HWY_RESTRICT out) {
+  const U32 d;
+  const uint64 key = dropout.random.seed;
+  const uint64 high = (uint64{static_cast<uint32>(dropout.random.use)} << 32) | dropout.random.stream;
+  const U32V low0 = hn::Set(d, static_cast<uint32>(block));
+  U32V c0 = hn::Add(low0, hn::Iota(d, 0u));
+  const auto carried = hn::Lt(c0, low0);
+  const U32V block_high = hn::Set(d, static_cast<uint32>(block >> 32));
+  U32V c1 = hn::IfThenElse(carried, hn::Add(block_high, hn::Set(d, 1u)), block_high);
+  U32V c2 = hn::Set(d, static_cast<uint32>(high)), c3 = hn::Set(d, static_cast<uint32>(high >> 32));
+  uint32 k0 = static_cast<uint32>(key), k1 = static_cast<uint32>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const Product a = multiply(hn::Set(d, 0xD2511F53u), c0), b = multiply(hn::Set(d, 0xCD9E8D57u), c2);
+    c0 = hn::Xor(hn::Xor(b.high, c1), hn::Set(d, k0));
+    c1 = b.low;
+    c2 = hn::Xor(hn::Xor(a.high, c3), hn::Set(d, k1));
+    c3 = a.low;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  const F32 df;
+  const F32V scale = hn::Set(df, static_cast<float>(dropout_scale(dropout)));
+  const hn::RebindToSigned<U32> di;  // upper 24 bits are positive, and signed comparison is in every target
+  const auto threshold = hn::Set(di, static_cast<int32>(dropout_threshold(dropout)));
+  const auto factor = [&](U32V word) HWY_ATTR {
+    const auto dropped = hn::Lt(hn::BitCast(di, hn::ShiftRight<8>(word)), threshold);
+    return hn::IfThenZeroElse(hn::RebindMask(df, dropped), scale);
+  };
+  hn::StoreInterleaved4(factor(c0), factor(c1), factor(c2), factor(c3), df, out);
+}
+#endif
+
+void dropout_factors_row(const Dropout& dropout, uint64 first, int64 n, float* factors) {
+  const int64 lanes = static_cast<int64>(hn::Lanes(F32()));
+  HWY_ALIGN float buffer[4 * hn::MaxLanes(F32())];
+  int64 done = 0;
+  while (done < n) {
+    const uint64 element = first + static_cast<uint64>(done);
+    const int64 skip = static_cast<int64>(element % 4), here = std::min(n - done, 4 * lanes - skip);
+    const bool whole = here == 4 * lanes;
+    factors_of_blocks(dropout, element / 4, whole ? factors + done : buffer);
+    if (!whole) std::memcpy(factors + done, buffer + skip, static_cast<size_t>(here) * sizeof(float));
+    done += here;
+  }
+}
+
+/// out = x + factor * y, or out = factor * y where x is absent. (A dropped NaN is dropped: factor 0 selects.)
+void dropout_add_rows(const ResidualAdd& op, Range rows) {
+  const int64 C = op.y.size(1);
+  const bool drops = op.dropout.probability > 0;
+  HWY_ALIGN float x_buffer[kColumns], y_buffer[kColumns], factors[kColumns];
+  for (int64 n = rows.begin; n < rows.end; ++n)
+    for (int64 c = 0; c < C; c += kColumns) {
+      const int64 columns = std::min(kColumns, C - c);
+      const float* y = read_row(op.y.dtype(), op.y.at({n, c}), columns, y_buffer);
+      const float* x = op.x ? read_row(op.x.dtype(), op.x.at({n, c}), columns, x_buffer) : nullptr;
+      float* out = target_row(op.out.dtype(), op.out.at({n, c}), x_buffer);
+      if (drops) dropout_factors_row(op.dropout, dropout_element(op.dropout, n, C, c), columns, factors);
+      for_each_vector(columns, [&](int64 i, auto part) HWY_ATTR {
+        F32V v = load_row(y + i, part);
+        if (drops) {
+          const F32V factor = load_row(factors + i, part);
+          v = hn::IfThenElseZero(hn::Gt(factor, hn::Zero(F32())), hn::Mul(v, factor));
+        }
+        store_row(x ? hn::Add(load_row(x + i, part), v) : v, out + i, part);
+      });
+      write_row(op.out.dtype(), op.out.at({n, c}), columns, out);
+    }
+}
+
+}  // namespace
+}  // namespace fovea::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fovea {
+namespace {
+HWY_EXPORT(dropout_factors_row);
+HWY_EXPORT(dropout_add_rows);
+}  // namespace
+
+void dropout_factors(const Dropout& dropout, uint64 first, int64 n, float* factors) {
+  if (dropout.probability == 0)
+    std::fill(factors, factors + n, 1.0f);
+  else
+    HWY_DYNAMIC_DISPATCH(dropout_factors_row)(dropout, first, n, factors);
+}
+
+namespace cpu {
+
+void run(Execution& execution, const ResidualAdd& op) {
+  const RowParts parts = independent_parts(op.y.size(0), op.y.size(1));
+  execution.parallel_for(parts.count(), [&](int64 part, int) {
+    HWY_DYNAMIC_DISPATCH(dropout_add_rows)(op, parts[part]);
+  });
+}
+
+void run(Execution& execution, const ResidualAddBackward& op) {
+  // forward: out = x + factor * y, so dy = factor * dout
+  run(execution, ResidualAdd{.x = {}, .y = op.dout, .out = op.dy, .dropout = op.dropout});
+}
+
+}  // namespace cpu
+}  // namespace fovea
+#endif  // HWY_ONCE

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "kernels/rope/rope.h"
+
+namespace fovea {
+
+namespace reference {
+void run(Execution& execution, const Rope& op);
+void run(Execution& execution, const RopeTable& op);
+}  // namespace reference
+
+namespace cpu {
+void run(Execution& execution, const Rope& op);
+}  // namespace cpu
+
+}  // namespace fovea
