@@ -63,7 +63,8 @@ class AttentionBackend {
   virtual std::string_view name() const = 0;
   virtual std::string description() const = 0;  ///< one line, with the instruction set in use
   virtual Support supports(const AttentionProblem& problem) const = 0;
-  virtual int64 workspace_bytes(const AttentionProblem& problem, Pass pass) const = 0;
+  /// Scratch memory that a call on so many threads takes.
+  virtual int64 workspace_bytes(const AttentionProblem& problem, Pass pass, int threads) const = 0;
   /// Called by attention() below with checked operands; workspace_bytes() of scratch are available.
   virtual void forward(Execution& execution, const AttentionForward& op) const = 0;
   virtual void backward(Execution& execution, const AttentionBackward& op) const = 0;
