@@ -1,0 +1,184 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <mutex>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/random.h"
+#include "data/corpus.h"
+#include "data/tokenizer.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What a shard is made from, and so its name: the same text cut and tokenised alike.
+std::string source_of(const Corpus& corpus, const Tokenizer& tokenizer) {
+  return hash128(fmt::format("{} {} {}", tokenizer.name, hash128(std::string_view(corpus.text)),
+                             hash128(std::as_bytes(std::span(corpus.documents)))));
+}
+
+Shard cached_shard(const Corpus& corpus, const Tokenizer& tokenizer, const fs::path& cache) {
+  // Runs side by side in one process would write the same temporary file.
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+
+  const std::string source = source_of(corpus, tokenizer);
+  const uint64 source_bits = hash64(std::as_bytes(std::span(source)));
+  const fs::path path = cache / (source + ".shard");
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    fs::create_directories(cache, error);
+    if (error)
+      fail_run("data.cache = \"{}\": the folder cannot be made: {}", cache.string(), error.message());
+    write_shard(path, {.vocabulary = tokenizer.vocabulary,
+                       .token_bytes = 1,
+                       .source = source_bits,
+                       .tokens = std::as_bytes(std::span(corpus.text)),
+                       .documents = corpus.documents});
+  }
+  Shard shard(path);
+  if (shard.source() != source_bits)
+    fail_input("{}: is the token shard of another corpus; delete it: it is made again", path.string());
+  return shard;
+}
+
+void check(const DataConfig& config) {
+  if (config.held_out_every < 2)
+    fail_usage("data.held_out_every = {}: must be at least 2, or nothing is left to train on",
+               config.held_out_every);
+  if (config.block_bytes < 1) fail_usage("data.block_bytes = {}: must be at least 1", config.block_bytes);
+}
+
+}  // namespace
+
+void Dataset::check_length(int64 T) const {
+  FOVEA_CHECK(T >= 1, "windows of {} tokens", T);
+  // One more than a window and its last target: train_torch draws below train_tokens - T - 1.
+  if (train_.tokens() - T < 2)
+    fail_input(
+        "data.corpus = \"{}\": too short: windows of {} tokens need {} to train on, {} of its {} "
+        "tokens are; use a longer corpus, a shorter context or smaller data.block_bytes (now {})",
+        config_.corpus, T, T + 2, train_.tokens(), shard_.tokens(), config_.block_bytes);
+}
+
+void Dataset::mark_documents(const Stream& stream, int64 begin, int64 row, Batch& out) const {
+  const int64 T = out.length;
+  out.documents.push_back(row * T);
+  const auto& starts = stream.document_starts;
+  auto next = std::upper_bound(starts.begin(), starts.end(), begin);
+  for (; next != starts.end() && *next - begin <= T; ++next) {
+    const int64 at = *next - begin;  // the document's first token in this row, or the one after the row
+    out.targets[static_cast<size_t>(row * T + at - 1)] = kIgnoredTarget;
+    --out.scored;
+    if (at == T) break;
+    out.documents.push_back(row * T + at);
+    for (int64 t = at; t < T; ++t)
+      out.positions[static_cast<size_t>(row * T + t)] = static_cast<int32>(t - at);
+  }
+}
+
+void Dataset::read_row(const Stream& stream, int64 begin, int64 row, Batch& out) const {
+  const int64 T = out.length;
+  int32* tokens = out.tokens.data() + row * T;
+  int32* targets = out.targets.data() + row * T;
+  for (int64 t = 0; t < T;) {
+    const Range source = stream.split.source(begin + t);
+    const int64 n = std::min(source.size(), T - t);
+    shard_.read(source.begin, n, tokens + t);
+    t += n;
+  }
+  std::copy(tokens + 1, tokens + T, targets);
+  shard_.read(stream.split.source(begin + T).begin, 1, targets + T - 1);
+  out.scored += T;
+  if (config_.documents) mark_documents(stream, begin, row, out);
+}
+
+namespace {
+
+void resize(Batch& batch, int64 rows, int64 T) {
+  FOVEA_CHECK(rows >= 0 && T >= 1, "a batch of {} rows of {}", rows, T);
+  const auto n = static_cast<size_t>(rows * T);
+  batch.rows = rows;
+  batch.length = T;
+  batch.tokens.assign(n, 0);
+  batch.targets.assign(n, kIgnoredTarget);
+  batch.positions.resize(n);
+  for (int64 i = 0; i < rows * T; ++i) batch.positions[static_cast<size_t>(i)] = static_cast<int32>(i % T);
+  batch.documents.clear();
+  batch.scored = 0;
+}
+
+}  // namespace
+
+void Dataset::train_batch(uint64 seed, int64 first_sample, int64 rows, int64 T, Batch& out) const {
+  check_length(T);
+  FOVEA_CHECK(first_sample >= 0, "sample {}", first_sample);
+  resize(out, rows, T);
+  const RandomSequence order{seed, RandomUse::data_order, 0};
+  const auto starts = static_cast<uint64>(train_.tokens() - T - 1);
+  for (int64 row = 0; row < rows; ++row) {
+    const uint64 begin = order.below(starts, static_cast<uint64>(first_sample + row));
+    read_row({train_, train_documents_}, static_cast<int64>(begin), row, out);
+  }
+  if (config_.documents) out.documents.push_back(rows * T);
+}
+
+int64 Dataset::evaluation_windows(int64 T) const {
+  FOVEA_CHECK(T >= 1, "windows of {} tokens", T);
+  // The last token has no token after it, so it is no window's first.
+  return std::max<int64>(0, held_out_.tokens() - 1) / T;
+}
+
+void Dataset::evaluation_batch(int64 first_window, int64 rows, int64 T, Batch& out) const {
+  FOVEA_CHECK(first_window >= 0, "window {}", first_window);
+  const int64 windows = evaluation_windows(T);
+  resize(out, rows, T);
+  for (int64 row = 0; row < rows; ++row) {
+    if (first_window + row < windows)
+      read_row({held_out_, held_out_documents_}, (first_window + row) * T, row, out);
+    else if (config_.documents)
+      out.documents.push_back(row * T);
+  }
+  if (config_.documents) out.documents.push_back(rows * T);
+}
+
+Dataset open_dataset(const DataConfig& config, int64 context) {
+  check(config);
+  const Tokenizer tokenizer = tokenizer_named(config.tokenizer);
+  Dataset data;
+  data.config_ = config;
+  data.shard_ = cached_shard(read_corpus(config.corpus), tokenizer, config.cache);
+  const Shard& shard = data.shard_;
+  data.train_ = Split(Split::Side::train, shard.tokens(), config.block_bytes, config.held_out_every);
+  data.held_out_ = Split(Split::Side::held_out, shard.tokens(), config.block_bytes, config.held_out_every);
+  data.check_length(context);
+  if (data.evaluation_windows(context) < 1)
+    fail_input(
+        "data.corpus = \"{}\": too short: windows of {} tokens need {} held out, {} of its {} tokens are; "
+        "use a longer corpus, a shorter context or smaller data.held_out_every (now {})",
+        config.corpus, context, context + 1, data.held_out_tokens(), shard.tokens(), config.held_out_every);
+  if (config.documents) {
+    data.train_documents_ = data.train_.document_starts(shard.documents());
+    data.held_out_documents_ = data.held_out_.document_starts(shard.documents());
+  }
+  const std::string documents =
+      config.documents ? hash128(std::as_bytes(std::span(shard.documents()))) : "none";
+  data.fingerprint_ = hash128(fmt::format("{} {} {} {} {}", shard.vocabulary(), hash128(shard.token_bytes()),
+                                          config.block_bytes, config.held_out_every, documents));
+  return data;
+}
+
+std::string describe(const Dataset& dataset) {
+  const DataConfig& config = dataset.config_;
+  return fmt::format(
+      "{}: {} tokens ({}), {} documents{}; {} to train on, {} held out (every {}th block of {})",
+      config.corpus, dataset.shard_.tokens(), config.tokenizer, dataset.shard_.documents().size(),
+      config.documents ? ", masked from each other" : "", dataset.train_tokens(), dataset.held_out_tokens(),
+      config.held_out_every, config.block_bytes);
+}
+
+}  // namespace fovea

@@ -1,0 +1,163 @@
+#include "data/shard.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string>
+#include <type_traits>
+
+#include "core/error.h"
+#include "core/hash.h"
+
+namespace fovea {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "shards are little-endian and read in place");
+
+constexpr char kMagic[8] = {'f', 'o', 'v', 'e', 'a', 's', 'h', 'd'};
+constexpr uint32 kVersion = 1;
+constexpr int64 kMaxVocabulary = int64{1} << 31;  // tokens are handed out as i32
+
+struct Header {
+  char magic[8];
+  uint32 version;
+  uint32 token_bytes;
+  uint64 vocabulary;
+  uint64 tokens;
+  uint64 documents;
+  uint64 source;
+  uint64 payload_checksum;
+  uint64 header_checksum;  // of the bytes before it
+};
+static_assert(sizeof(Header) == 64 && std::is_trivially_copyable_v<Header>);
+
+uint64 checksum(const Header& header) {
+  return hash64(std::as_bytes(std::span(&header, 1)).first(offsetof(Header, header_checksum)));
+}
+
+template <class F>
+auto with_width(int64 token_bytes, F&& f) {
+  switch (token_bytes) {
+    case 1:
+      return f.template operator()<std::uint8_t>();
+    case 2:
+      return f.template operator()<uint16>();
+    default:
+      return f.template operator()<uint32>();
+  }
+}
+
+template <class T>
+T token_at(std::span<const std::byte> tokens, int64 i) {
+  T token;
+  std::memcpy(&token, tokens.data() + static_cast<size_t>(i) * sizeof(T), sizeof(T));
+  return token;
+}
+
+/// The header, when the file's sizes and checksums agree with it.
+Header checked_header(std::span<const std::byte> file, const std::string& path) {
+  const char* mend = "delete it: it is made again from its corpus";
+  Header header;
+  if (file.size() < sizeof(header))
+    fail_input("{}: a token shard begins with {} bytes, the file has {}; {}", path, sizeof(header),
+               file.size(), mend);
+  std::memcpy(&header, file.data(), sizeof(header));
+  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0)
+    fail_input("{}: is not a token shard (it does not begin with \"foveashd\"); {}", path, mend);
+  if (header.version != kVersion)
+    fail_input("{}: is a token shard of version {}, this program reads version {}; {}", path, header.version,
+               kVersion, mend);
+  if (header.header_checksum != checksum(header))
+    fail_input("{}: the token shard's header was altered (checksum {:016x}, expected {:016x}); {}", path,
+               checksum(header), header.header_checksum, mend);
+  const uint64 width = header.token_bytes, payload = file.size() - sizeof(header);
+  if (width != 1 && width != 2 && width != 4)
+    fail_input("{}: has tokens of {} bytes, not 1, 2 or 4; {}", path, width, mend);
+  if (header.vocabulary < 1 || header.vocabulary > uint64{kMaxVocabulary})
+    fail_input("{}: has a vocabulary of {}, not 1 to {}; {}", path, header.vocabulary, kMaxVocabulary, mend);
+  // Quotients, so that no size that a header can claim overflows.
+  const bool documents_fit = header.documents <= payload / sizeof(uint64);
+  const uint64 left = documents_fit ? payload - header.documents * sizeof(uint64) : 0;
+  if (!documents_fit || left % width != 0 || header.tokens != left / width)
+    fail_input(
+        "{}: is truncated or too long: {} bytes are not a header, {} documents and {} tokens of {} "
+        "bytes; {}",
+        path, file.size(), header.documents, header.tokens, width, mend);
+  const uint64 found = hash64(file.subspan(sizeof(header)));
+  if (found != header.payload_checksum)
+    fail_input("{}: the token shard was altered (checksum {:016x}, expected {:016x}); {}", path, found,
+               header.payload_checksum, mend);
+  return header;
+}
+
+std::vector<int64> checked_documents(std::span<const std::byte> table, int64 tokens,
+                                     const std::string& path) {
+  std::vector<int64> documents(table.size() / sizeof(int64));
+  if (!table.empty()) std::memcpy(documents.data(), table.data(), table.size());
+  for (size_t n = 0; n < documents.size(); ++n) {
+    const bool climbs = n == 0 ? documents[n] == 0 : documents[n] > documents[n - 1];
+    if (!climbs || documents[n] >= tokens)
+      fail_input(
+          "{}: document {} begins at token {} of {}: documents must climb from 0; make the shard again", path,
+          n, documents[n], tokens);
+  }
+  if (documents.empty()) fail_input("{}: has no document; make the shard again", path);
+  return documents;
+}
+
+template <class T>
+void check_tokens(std::span<const std::byte> tokens, int64 vocabulary, const std::string& path) {
+  const auto count = static_cast<int64>(tokens.size() / sizeof(T));
+  for (int64 i = 0; i < count; ++i)
+    if (token_at<T>(tokens, i) >= vocabulary)
+      fail_input("{}: token {} is {}, beyond the vocabulary of {}; make the shard again with its tokenizer",
+                 path, i, token_at<T>(tokens, i), vocabulary);
+}
+
+}  // namespace
+
+void write_shard(const std::filesystem::path& path, const ShardContent& content) {
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof(kMagic));
+  header.version = kVersion;
+  header.token_bytes = static_cast<uint32>(content.token_bytes);
+  header.vocabulary = static_cast<uint64>(content.vocabulary);
+  header.tokens = content.tokens.size() / static_cast<size_t>(content.token_bytes);
+  header.documents = content.documents.size();
+  header.source = content.source;
+
+  const auto documents = std::as_bytes(content.documents);
+  std::vector<std::byte> file(sizeof(header) + documents.size() + content.tokens.size());
+  const auto payload = file.begin() + sizeof(header);
+  std::copy(documents.begin(), documents.end(), payload);
+  std::copy(content.tokens.begin(), content.tokens.end(),
+            payload + static_cast<std::ptrdiff_t>(documents.size()));
+  header.payload_checksum = hash64(std::span(file).subspan(sizeof(header)));
+  header.header_checksum = checksum(header);
+  std::memcpy(file.data(), &header, sizeof(header));
+  write_file_atomically(path, std::span<const std::byte>(file));
+}
+
+Shard::Shard(const std::filesystem::path& path) : file_(path) {
+  const std::string name = path.string();
+  const Header header = checked_header(file_.bytes(), name);
+  vocabulary_ = static_cast<int64>(header.vocabulary);
+  width_ = header.token_bytes;
+  count_ = static_cast<int64>(header.tokens);
+  source_ = header.source;
+  const auto payload = file_.bytes().subspan(sizeof(header));
+  const size_t table = header.documents * sizeof(uint64);
+  documents_ = checked_documents(payload.first(table), count_, name);
+  tokens_ = payload.subspan(table);
+  with_width(width_, [&]<class T>() { check_tokens<T>(tokens_, vocabulary_, name); });
+}
+
+void Shard::read(int64 begin, int64 count, int32* out) const {
+  FOVEA_CHECK(begin >= 0 && count >= 0 && begin <= count_ - count, "tokens [{}, {}) of a shard of {}", begin,
+              begin + count, count_);
+  with_width(width_, [&]<class T>() {
+    for (int64 i = 0; i < count; ++i) out[i] = static_cast<int32>(token_at<T>(tokens_, begin + i));
+  });
+}
+
+}  // namespace fovea

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "core/file.h"
+#include "core/types.h"
+
+namespace fovea {
+
+/// What a shard holds; data/README.md shows the bytes.
+struct ShardContent {
+  int64 vocabulary = 0;               ///< tokens are below it
+  int64 token_bytes = 1;              ///< 1, 2 or 4: an unsigned little-endian integer
+  uint64 source = 0;                  ///< names the corpus and tokenizer that it was made from
+  std::span<const std::byte> tokens;  ///< (tokens, token_bytes)
+  std::span<const int64> documents;   ///< token at which each begins: climbs strictly from 0
+};
+
+/// Writes a whole shard or none; throws UserError (failed) when the disk refuses.
+void write_shard(const std::filesystem::path& path, const ShardContent& content);
+
+/// A memory-mapped file of tokens. Everything in it is checked when it is opened: throws UserError (input)
+/// when it is missing, no shard, of another version, truncated or longer than it says, altered (checksums of
+/// header and payload), or holds a token beyond its vocabulary.
+class Shard {
+ public:
+  Shard() = default;
+  explicit Shard(const std::filesystem::path& path);
+
+  int64 vocabulary() const { return vocabulary_; }
+  int64 tokens() const { return count_; }
+  uint64 source() const { return source_; }
+  const std::vector<int64>& documents() const { return documents_; }
+  std::span<const std::byte> token_bytes() const { return tokens_; }
+  /// Tokens [begin, begin + count) into out.
+  void read(int64 begin, int64 count, int32* out) const;
+
+ private:
+  MappedFile file_;
+  int64 vocabulary_ = 0, width_ = 1, count_ = 0;
+  uint64 source_ = 0;
+  std::span<const std::byte> tokens_;
+  std::vector<int64> documents_;
+};
+
+}  // namespace fovea
