@@ -35,11 +35,12 @@ std::vector<int64> documents_by_line(std::string_view text, BeginsDocument begin
 }
 
 std::vector<int64> paragraphs(std::string_view text) {
-  bool after_blank = false;
+  bool any_text = false, after_blank = false;
   return documents_by_line(text, [&](std::string_view line) {
     const bool blank = line.find_first_not_of(" \t\r\n") == line.npos;
     const bool begins = !blank && after_blank;
-    after_blank = blank;
+    any_text |= !blank;
+    after_blank = blank && any_text;
     return begins;
   });
 }
@@ -123,7 +124,7 @@ std::vector<std::string> matches_of(std::string_view pattern) {
     std::error_code error;
     if (fs::is_directory(match, error))
       add_folder(match, files);
-    else
+    else if (fs::is_regular_file(match, error))
       files.push_back(match.string());
   }
   return files;
