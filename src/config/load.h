@@ -1,0 +1,51 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/schema.h"
+
+namespace fovea {
+
+/// One axis of a sweep: keys that change together. A [sweep] list has one key, a [[sweep.zip]] several.
+struct SweepAxis {
+  struct Point {
+    std::vector<ConfigValue> values;  ///< one per path
+    std::vector<std::string> sources;
+  };
+  std::vector<std::string> paths;
+  std::vector<Point> points;
+};
+
+struct LoadedConfig {
+  std::string path;
+  Config config;  ///< without the sweep
+  Sources sources;
+  std::vector<SweepAxis> axes;
+  std::string raw_text;  ///< the bases, the file and the overrides, verbatim, each below a comment that names it
+};
+
+/// Reads a TOML file, the bases it names (`base = ["a.toml"]`, relative to the file that names them; what is
+/// read later stands over what was read before) and the overrides ("train.lr=1e-3": a TOML value, else a bare
+/// string; a single value stands for a list of one). Every point of the sweep has been checked
+/// by validate() when it returns.
+///
+/// Of what sets a key (a plain value, [sweep], [[sweep.zip]]) the last file or override wins. A train.seed set
+/// later than study.seeds, or without it, stands for study.seeds = [train.seed].
+///
+/// Throws UserError, one line: a file that cannot be read (input); malformed TOML, unknown keys, values of the
+/// wrong type or out of range, contradictions, cycles of bases (usage), with file:line:column.
+LoadedConfig load_config(const std::string& path, std::span<const std::string> overrides = {});
+
+struct RunVariant {
+  std::string name;  ///< what varies: "lr=0.001,seed=1", fit for a file name; empty when nothing does
+  Config config;
+  Sources sources;
+};
+
+/// One per point of the sweep (the first axis outermost) and, for study.kind "train", per seed of study.seeds,
+/// which becomes train.seed. The seeds of other studies are left to the study.
+std::vector<RunVariant> expand(const LoadedConfig& loaded);
+
+}  // namespace fovea
