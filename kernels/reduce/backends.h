@@ -1,0 +1,32 @@
+#pragma once
+
+#include "kernels/reduce/reduce.h"
+
+namespace fovea {
+
+struct Sum {
+  View x;
+  bool squares = false;
+  Readback<double> result;
+};
+struct AddInto {
+  View y, x;
+};
+struct Convert {
+  View y, x;
+};
+
+namespace reference {
+void run(Execution& execution, const Sum& op);
+void run(Execution& execution, const AddInto& op);
+void run(Execution& execution, const Convert& op);
+}  // namespace reference
+
+namespace cpu {
+int64 scratch_bytes(const Sum& op);
+void run(Execution& execution, const Sum& op);
+void run(Execution& execution, const AddInto& op);
+void run(Execution& execution, const Convert& op);
+}  // namespace cpu
+
+}  // namespace fovea

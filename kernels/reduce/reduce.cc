@@ -1,0 +1,59 @@
+#include "kernels/reduce/reduce.h"
+
+#include <cstring>
+
+#include "kernels/dispatch.h"
+#include "kernels/reduce/backends.h"
+
+namespace fovea {
+namespace {
+
+void expect_flat(const View& view, std::string_view name) {
+  FOVEA_CHECK(view.rank() == 1, "{} is {}, wanted (n)", name, view.describe());
+  FOVEA_CHECK(view.dtype() != DType::i32, "{} is {}, wanted a floating-point dtype", name, view.describe());
+}
+
+Readback<double> enqueue_sum(Stream& stream, const View& x, bool squares) {
+  const std::string_view name = squares ? "sum_of_squares" : "sum";
+  expect_flat(x, name);
+  const Sum op{.x = x, .squares = squares, .result = {}};
+  const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)), cpu::scratch_bytes(op)};
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  return op.result;
+}
+
+}  // namespace
+
+Readback<double> sum_of_squares(Stream& stream, const View& x) { return enqueue_sum(stream, x, true); }
+
+Readback<double> sum(Stream& stream, const View& x) { return enqueue_sum(stream, x, false); }
+
+void add_into(Stream& stream, const View& y, const View& x) {
+  expect_flat(y, "add_into: y");
+  expect(x, "add_into: x", {y.size(0)}, y.dtype());
+  FOVEA_CHECK(y.dtype() == DType::f32 || y.dtype() == DType::f64, "add_into: y is {}, wanted f32 or f64",
+              name_of(y.dtype()));
+  const Work work{"add_into", static_cast<double>(y.size(0)), 0};
+  enqueue_on_backend(stream, work, AddInto{y, x}, reference::run, cpu::run);
+}
+
+void convert(Stream& stream, const View& y, const View& x) {
+  expect_flat(y, "convert: y");
+  expect_flat(x, "convert: x");
+  expect(x, "convert: x", {y.size(0)});
+  enqueue_on_backend(stream, Work{"convert"}, Convert{y, x}, reference::run, cpu::run);
+}
+
+void fill_zero(Stream& stream, const View& y) {
+  FOVEA_CHECK(y.contiguous(), "fill_zero: y is {} with gaps", y.describe());
+  stream.enqueue(Work{"fill_zero"}, [y](Execution& execution) {
+    constexpr int64 kBytes = int64{1} << 18;
+    auto* to = static_cast<std::byte*>(y.data());
+    execution.parallel_for(ceil_div(y.bytes(), kBytes), [&](int64 part, int) {
+      const int64 begin = part * kBytes, end = std::min(y.bytes(), begin + kBytes);
+      std::memset(to + begin, 0, static_cast<size_t>(end - begin));
+    });
+  });
+}
+
+}  // namespace fovea

@@ -1,0 +1,22 @@
+#include "kernels/reduce/backends.h"
+
+namespace fovea::reference {
+
+void run(Execution&, const Sum& op) {
+  double sum = 0;
+  for (int64 i = 0; i < op.x.size(0); ++i) {
+    const double x = load(op.x, {i});
+    sum += op.squares ? x * x : x;
+  }
+  op.result.set(sum);
+}
+
+void run(Execution&, const AddInto& op) {
+  for (int64 i = 0; i < op.y.size(0); ++i) store(op.y, {i}, load(op.y, {i}) + load(op.x, {i}));
+}
+
+void run(Execution&, const Convert& op) {
+  for (int64 i = 0; i < op.y.size(0); ++i) store(op.y, {i}, load(op.x, {i}));
+}
+
+}  // namespace fovea::reference
