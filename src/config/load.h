@@ -23,7 +23,8 @@ struct LoadedConfig {
   Config config;  ///< without the sweep
   Sources sources;
   std::vector<SweepAxis> axes;
-  std::string raw_text;  ///< the bases, the file and the overrides, verbatim, each below a comment that names it
+  std::string
+      raw_text;  ///< the bases, the file and the overrides, verbatim, each below a comment that names it
 };
 
 /// Reads a TOML file, the bases it names (`base = ["a.toml"]`, relative to the file that names them; what is
@@ -31,11 +32,11 @@ struct LoadedConfig {
 /// string; a single value stands for a list of one). Every point of the sweep has been checked
 /// by validate() when it returns.
 ///
-/// Of what sets a key (a plain value, [sweep], [[sweep.zip]]) the last file or override wins. A train.seed set
-/// later than study.seeds, or without it, stands for study.seeds = [train.seed].
+/// Of what sets a key (a plain value, [sweep], [[sweep.zip]]) the last file or override wins. A train.seed
+/// set later than study.seeds, or without it, stands for study.seeds = [train.seed].
 ///
-/// Throws UserError, one line: a file that cannot be read (input); malformed TOML, unknown keys, values of the
-/// wrong type or out of range, contradictions, cycles of bases (usage), with file:line:column.
+/// Throws UserError, one line: a file that cannot be read (input); malformed TOML, unknown keys, values of
+/// the wrong type or out of range, contradictions, cycles of bases (usage), with file:line:column.
 LoadedConfig load_config(const std::string& path, std::span<const std::string> overrides = {});
 
 struct RunVariant {
@@ -44,8 +45,8 @@ struct RunVariant {
   Sources sources;
 };
 
-/// One per point of the sweep (the first axis outermost) and, for study.kind "train", per seed of study.seeds,
-/// which becomes train.seed. The seeds of other studies are left to the study.
+/// One per point of the sweep (the first axis outermost) and, for study.kind "train", per seed of
+/// study.seeds, which becomes train.seed. The seeds of other studies are left to the study.
 std::vector<RunVariant> expand(const LoadedConfig& loaded);
 
 }  // namespace fovea

@@ -1,0 +1,139 @@
+#include "config/validate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace fovea {
+namespace {
+
+// Every complaint reads "where: path is value: what to change".
+class Check {
+ public:
+  Check(const Config& config, const Sources& sources) : config_(config), sources_(sources) {}
+
+  bool was_set(std::string_view path) const { return sources_.find(path) != sources_.end(); }
+
+  template <class... A>
+  void expect(bool good, std::string_view path, fmt::format_string<A...> format, A&&... a) const {
+    if (good) return;
+    const std::string source = source_of(sources_, path);
+    fail_usage("{}: {} is {}: {}", source, path, toml_of(value_of(*find_config_key(path), config_)),
+               fmt::format(format, std::forward<A>(a)...));
+  }
+  /// Of two keys at odds: the one that somebody set, the first if both are.
+  std::string_view set_one(std::string_view first, std::string_view second) const {
+    return was_set(first) || !was_set(second) ? first : second;
+  }
+  template <class E>
+  void expect_distinct(std::vector<E> list, std::string_view path) const {
+    std::ranges::sort(list);
+    expect(std::ranges::adjacent_find(list) == list.end(), path, "lists a value twice: remove one");
+  }
+
+ private:
+  const Config& config_;
+  const Sources& sources_;
+};
+
+void check_study(const StudyConfig& study, const Check& check) {
+  const bool fit =
+      study.name.find('/') == std::string::npos && !study.name.starts_with('.') && study.name.size() < 200;
+  check.expect(fit, "study.name",
+               "must be fit for a folder's name, without / and not beginning with a full stop");
+  check.expect_distinct(study.seeds, "study.seeds");
+}
+
+void check_heads(const ModelConfig& model, const Check& check) {
+  if (model.head_dim == 0)
+    check.expect(model.width % model.q_heads == 0, check.set_one("model.q_heads", "model.width"),
+                 "model.width = {} must be divisible by model.q_heads = {}, or set model.head_dim",
+                 model.width, model.q_heads);
+  if (model.kv_heads > 0)
+    check.expect(model.q_heads % model.kv_heads == 0, check.set_one("model.kv_heads", "model.q_heads"),
+                 "model.kv_heads = {} must divide model.q_heads = {}", model.kv_heads, model.q_heads);
+}
+
+void check_rope(const ModelConfig& model, const Check& check) {
+  const bool rotates = model.position == "rope" || (model.position == "family" && model.family != "gpt2");
+  if (!rotates) return;
+  const int64 head_dim = model.head_dim ? model.head_dim : model.width / model.q_heads;
+  const double of_family = model.family == "neox" ? 0.25 : 1;
+  const double part = model.rope_fraction < 0 ? of_family : model.rope_fraction;
+  const std::string_view path =
+      model.head_dim ? "model.head_dim" : check.set_one("model.width", "model.q_heads");
+  check.expect(part < 1 || head_dim % 2 == 0, path,
+               "heads of width {} are odd, and RoPE rotates pairs: make it even", head_dim);
+  check.expect(std::floor(part * static_cast<double>(head_dim)) >= 2,
+               check.set_one("model.rope_fraction", path),
+               "RoPE has no pair to rotate in {} of a head of width {}: set model.position = \"none\"", part,
+               head_dim);
+}
+
+void check_windows(const ModelConfig& model, const Check& check) {
+  const bool listed = std::ranges::find(model.attention, "window") != model.attention.end();
+  const bool of_family = model.family == "mistral" && model.attention.empty();
+  if (model.sliding_window == 0)
+    check.expect(!listed && !of_family, listed ? "model.attention" : "model.family",
+                 "its window layers need model.sliding_window, the keys that a query sees");
+  check.expect(static_cast<int64>(model.attention.size()) <= model.layers, "model.attention",
+               "names {} layers and model.layers is {}: name each layer once at most", model.attention.size(),
+               model.layers);
+}
+
+void check_batches(const Config& config, const Check& check) {
+  const TrainConfig& train = config.train;
+  const int64 sequence = train.sequence ? train.sequence : config.model.context;
+  check.expect(sequence <= config.model.context, check.set_one("train.sequence", "model.context"),
+               "sequences of {} tokens are longer than model.context = {}", sequence, config.model.context);
+  check.expect(train.grain <= train.batch, check.set_one("train.grain", "train.batch"),
+               "a grain of {} sequences is larger than train.batch = {}", train.grain, train.batch);
+  check.expect(train.tokens >= train.batch * sequence, check.set_one("train.tokens", "train.batch"),
+               "one step takes train.batch x sequence = {} x {} = {} tokens, and train.tokens is {}",
+               train.batch, sequence, train.batch * sequence, train.tokens);
+}
+
+void check_recipe(const Config& config, const Check& check) {
+  const TrainConfig& train = config.train;
+  if (train.schedule == "wsd")
+    check.expect(train.warmup + train.decay <= 1, check.set_one("train.decay", "train.warmup"),
+                 "train.warmup = {} and train.decay = {} together are more than the whole run", train.warmup,
+                 train.decay);
+  check.expect(train.precision != "f64" || config.run.backend == "reference", "train.precision",
+               "only run.backend = \"reference\" computes in f64");
+  check.expect(train.precision != "f64" || train.residual_dtype == "f32", "train.residual_dtype",
+               "train.precision = \"f64\" stores nothing as bf16");
+  check.expect(config.init.conversion == "none" || !config.init.from.empty(), "init.conversion",
+               "there is nothing to convert: set init.from to a checkpoint");
+}
+
+void check_gqa(const Config& config, const Check& check) {
+  const int64 q_heads = config.model.q_heads;
+  check.expect(config.model.kv_heads == 0 || config.model.kv_heads == q_heads, "model.kv_heads",
+               "the baseline of a gqa study is MHA: leave it out, and list gqa.kv_heads");
+  for (const int64 kv_heads : config.gqa.kv_heads)
+    check.expect(q_heads % kv_heads == 0, check.set_one("gqa.kv_heads", "model.q_heads"),
+                 "{} KV heads do not divide model.q_heads = {}", kv_heads, q_heads);
+  check.expect_distinct(config.gqa.kv_heads, "gqa.kv_heads");
+  check.expect_distinct(config.gqa.inits, "gqa.inits");
+  check.expect_distinct(config.gqa.alphas, "gqa.alphas");
+  check.expect(config.init.from.empty(), "init.from", "a gqa study trains its own baseline: leave it out");
+}
+
+}  // namespace
+
+void validate(const Config& config, const Sources& sources) {
+  const Check check(config, sources);
+  check_study(config.study, check);
+  check_heads(config.model, check);
+  check_rope(config.model, check);
+  check_windows(config.model, check);
+  check_batches(config, check);
+  check_recipe(config, check);
+  if (config.study.kind == "gqa") check_gqa(config, check);
+}
+
+}  // namespace fovea
