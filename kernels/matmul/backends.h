@@ -1,0 +1,28 @@
+#pragma once
+
+#include "kernels/matmul/gemm.h"
+#include "kernels/matmul/matmul.h"
+
+namespace fovea {
+
+namespace reference {
+void run(Execution& execution, const MatMul& op);
+void run(Execution& execution, const SumRows& op);
+}  // namespace reference
+
+namespace cpu {
+int64 scratch_bytes(const MatMul& op, int threads);
+int64 scratch_bytes(const SumRows& op, int threads);
+void run(Execution& execution, const MatMul& op);
+void run(Execution& execution, const SumRows& op);
+
+/// The product as a piece of another operation, which gives it scratch (multiply_scratch elements); here a
+/// and b may differ in dtype.
+int64 multiply_scratch(const MatMul& op, int threads);
+void multiply(Execution& execution, const MatMul& op, float* scratch);
+/// Likewise.
+int64 add_rows_scratch(const SumRows& op, int threads);
+void add_rows(Execution& execution, const SumRows& op, float* scratch);
+}  // namespace cpu
+
+}  // namespace fovea

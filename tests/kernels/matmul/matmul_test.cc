@@ -1,0 +1,169 @@
+#include "kernels/matmul/matmul.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "harness.h"
+
+namespace fovea {
+namespace {
+
+using harness::Case;
+using harness::Role;
+using harness::Tensor;
+
+/// Everything about one product but its values.
+struct Problem {
+  int64 M = 1, N = 1, K = 1;
+  DType dtype = DType::f32, c_dtype = DType::f32, bias_dtype = DType::f32;
+  bool transpose_a = false, transpose_b = false, accumulate = false, bias = false;
+  int64 gap = 0, offset = 0;
+};
+
+Case case_of(const Problem& p, uint64 seed = 1) {
+  const harness::Layout layout{p.gap, p.offset};
+  const auto shape = [](int64 rows, int64 columns, bool transposed) {
+    return transposed ? std::vector<int64>{columns, rows} : std::vector<int64>{rows, columns};
+  };
+  return {.operands = {{"a", p.dtype, shape(p.M, p.K, p.transpose_a), Role::in, nullptr, layout},
+                       {"b", p.dtype, shape(p.K, p.N, p.transpose_b), Role::in, nullptr, layout},
+                       {"bias", p.bias_dtype, p.bias ? std::vector<int64>{p.N} : std::vector<int64>{}},
+                       {"c", p.c_dtype, {p.M, p.N}, p.accumulate ? Role::inout : Role::out, nullptr, layout}},
+          .call =
+              [p](Stream& stream, const auto& v) {
+                matmul(stream, {.a = v[0],
+                                .b = v[1],
+                                .bias = v[2],
+                                .c = v[3],
+                                .transpose_a = p.transpose_a,
+                                .transpose_b = p.transpose_b,
+                                .accumulate = p.accumulate});
+              },
+          .seed = seed};
+}
+
+RC_GTEST_PROP(MatMul, MatchesTheOracle, ()) {
+  const auto size = [] { return *rc::gen::element<int64>(0, 1, 2, 3, 7, 16, 17, 31, 64, 65, 129); };
+  Problem p{.M = size(), .N = size(), .K = size()};
+  if (*rc::gen::arbitrary<bool>()) p.dtype = DType::bf16;
+  p.c_dtype = *rc::gen::element(DType::f32, p.dtype);
+  p.bias_dtype = *rc::gen::element(DType::f32, p.dtype);
+  p.transpose_a = *rc::gen::arbitrary<bool>();
+  p.transpose_b = *rc::gen::arbitrary<bool>();
+  p.accumulate = *rc::gen::arbitrary<bool>();
+  p.bias = *rc::gen::arbitrary<bool>();
+  p.gap = *rc::gen::inRange<int64>(0, 4);
+  p.offset = *rc::gen::inRange<int64>(0, 4);
+  harness::expect_matches_reference(case_of(p, *rc::gen::arbitrary<uint64>()), {.roundings = 1, .sums = 32},
+                                    *rc::gen::inRange(1, 4));
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+/// Shapes that are cut: rows, columns, the sum, each with a ragged end.
+std::vector<Problem> large_problems() {
+  std::vector<Problem> problems;
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (DType c_dtype : {DType::f32, dtype}) {
+      problems.push_back({.M = 1111, .N = 130, .K = 70, .transpose_b = true, .bias = true, .gap = 3});
+      problems.push_back({.M = 130, .N = 97, .K = 2100, .transpose_a = true, .accumulate = true});
+      problems.push_back({.M = 3, .N = 1300, .K = 515, .transpose_b = true, .bias = true, .offset = 1});
+      problems.push_back({.M = 300, .N = 530, .K = 260, .accumulate = true, .bias = true});
+      for (size_t i = problems.size() - 4; i < problems.size(); ++i) {
+        problems[i].dtype = dtype;
+        problems[i].c_dtype = c_dtype;
+      }
+    }
+  return problems;
+}
+
+TEST(MatMul, PanelsAndSplitSumsMatchTheOracle) {
+  for (const Problem& p : large_problems()) harness::expect_matches_reference(case_of(p), {1, 64}, 2);
+}
+
+TEST(MatMul, HasTheSameBitsAtAnyThreads) {
+  for (const Problem& p : large_problems()) harness::expect_same_bits_at_any_threads(case_of(p));
+}
+
+TEST(MatMul, HasTheSameBitsWhereverTheOperandsLie) {
+  for (Problem p : large_problems()) {
+    p.gap = p.offset = 0;
+    const auto aligned = harness::run(case_of(p), Backend::cpu);
+    p.offset = 3;
+    const auto shifted = harness::run(case_of(p), Backend::cpu);
+    EXPECT_TRUE(aligned[3].bits() == shifted[3].bits()) << p.M << " " << p.N << " " << p.K;
+  }
+}
+
+TEST(MatMul, ANaNReachesItsRowAlone) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    Case c = case_of({.M = 40, .N = 33, .K = 20, .dtype = dtype, .transpose_b = true});
+    c.operands[0].value = [](int64 i) { return i == 7 * 20 + 3 ? std::nan("") : 1.0; };
+    const Tensor out = std::move(harness::run(c, Backend::cpu)[3]);
+    for (int64 i = 0; i < out.elements(); ++i) EXPECT_EQ(std::isnan(out.get(i)), i / 33 == 7) << i;
+  }
+}
+
+TEST(MatMul, CountsItsFlopsAndPlansItsScratch) {
+  Stream planning(Backend::cpu, 2, Stream::Mode::plan);
+  const View a(nullptr, DType::bf16, {4096, 512}), b(nullptr, DType::bf16, {128, 512});
+  matmul(planning,
+         {.a = a, .b = b, .bias = {}, .c = View(nullptr, DType::f32, {4096, 128}), .transpose_b = true});
+  EXPECT_EQ(planning.flops(), 2.0 * 4096 * 512 * 128);
+  EXPECT_LT(planning.peak_scratch_bytes(), 8 << 20);
+}
+
+RC_GTEST_PROP(SumRows, MatchesTheOracle, ()) {
+  const auto N = *rc::gen::inRange<int64>(0, 300), C = *rc::gen::inRange<int64>(1, 70);
+  const DType dtype = *rc::gen::element(DType::f32, DType::bf16);
+  const Case c{.operands = {{"dy", dtype, {N, C}, Role::in, nullptr, {*rc::gen::inRange<int64>(0, 3), 1}},
+                            {"dbias", DType::f32, {C}, Role::inout}},
+               .call = [](Stream& stream, const auto& v) {
+                 sum_rows(stream, {v[0], v[1]});
+               }};
+  harness::expect_matches_reference(c, {.roundings = 1, .sums = 16}, 2);
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+TEST(SumRows, HasTheSameBitsAtAnyThreads) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    harness::expect_same_bits_at_any_threads(
+        {.operands = {{"dy", dtype, {5000, 37}}, {"dbias", DType::f32, {37}, Role::inout}},
+         .call = [](Stream& stream, const auto& v) {
+           sum_rows(stream, {v[0], v[1]});
+         }});
+}
+
+/// loss = <projection, op(a) op(b) + bias>: its gradients are products too, as the model's backward takes
+/// them.
+TEST(Reference, GradientsOfAProductMatchFiniteDifferences) {
+  const int64 M = 5, N = 4, K = 3;
+  const Case forward = case_of({.M = M, .N = N, .K = K, .transpose_b = true, .bias = true});
+  std::vector<Tensor> v = harness::make_operands(forward, Backend::reference);
+  Stream stream(Backend::reference);
+  Tensor dc(DType::f64, {M, N}), da(DType::f64, {M, K}), db(DType::f64, {N, K}), dbias(DType::f64, {N});
+  for (int64 i = 0; i < M * N; ++i) dc.set(i, harness::projection(9, i));
+  for (int64 i = 0; i < N; ++i) dbias.set(i, 0);
+  // forward: c = a b^T + bias
+  matmul(stream, {.a = dc, .b = v[1], .bias = {}, .c = da});
+  matmul(stream, {.a = dc, .b = v[0], .bias = {}, .c = db, .transpose_a = true});
+  sum_rows(stream, {.dy = dc, .dbias = dbias});
+  const auto loss = [&] {
+    forward.call(stream, harness::views_of(v));
+    return harness::project(v[3], 9);
+  };
+  harness::expect_gradient(v[0], da, loss, "a");
+  harness::expect_gradient(v[1], db, loss, "b");
+  harness::expect_gradient(v[2], dbias, loss, "bias");
+}
+
+TEST(MatMulDeathTest, OperandsThatDoNotFitAbort) {
+  const Tensor a(DType::f32, {2, 3}), b(DType::f32, {4, 2}), c(DType::f32, {2, 2});
+  const Tensor wide(DType::bf16, {3, 2});
+  Stream stream(Backend::cpu);
+  EXPECT_DEATH(matmul(stream, {.a = a, .b = b, .bias = {}, .c = c}),
+               "matmul: b is f32 \\(4, 2\\), wanted f32 \\(3, 2\\)");
+  EXPECT_DEATH(matmul(stream, {.a = a, .b = wide, .bias = {}, .c = c}), "matmul: b is bf16");
+}
+
+}  // namespace
+}  // namespace fovea
