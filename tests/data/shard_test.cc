@@ -149,6 +149,23 @@ TEST(Shard, SizesThatOverflowAreTruncation) {
   }
 }
 
+TEST(Shard, SizesAreCountedInTokensOfTheirWidth) {
+  const Written file;
+  const auto with = [&](uint32 width, uint64 tokens) {  // over the sample's ten bytes of tokens
+    std::string bytes = sample();
+    set<uint32>(bytes, 12, width);
+    set<uint64>(bytes, 16, 1 << 16);
+    set<uint64>(bytes, 24, tokens);
+    file.put(sealed(bytes));
+  };
+  with(2, 5);
+  EXPECT_EQ(Shard(file.path).tokens(), 5);
+  with(2, 5 + (uint64{1} << 63));  // twice this wraps around to ten
+  EXPECT_THAT(file.error(), HasSubstr("truncated"));
+  with(4, 2);
+  EXPECT_THAT(file.error(), HasSubstr("truncated"));
+}
+
 TEST(Shard, HeadersThatMakeNoSenseAreOneLineThoughSealed) {
   const Written file;
   const std::string whole = sample();
