@@ -25,13 +25,16 @@ DecoderShape sizes(const ModelConfig& config) {
 }
 
 // Two matrices up and one down hold as many weights as a plain MLP of four times the width.
-int64 gated_hidden(const ModelConfig& config) { return config.hidden ? config.hidden : 8 * config.width / 3 / 32 * 32; }
+int64 gated_hidden(const ModelConfig& config) {
+  return config.hidden ? config.hidden : 8 * config.width / 3 / 32 * 32;
+}
 int64 plain_hidden(const ModelConfig& config) { return config.hidden ? config.hidden : 4 * config.width; }
 
 Mask mask_of(std::string_view kind, int64 window) {
   if (kind == "full") return causal_mask();
   if (kind != "window") fail_usage("model.attention: unknown kind \"{}\": choose full or window", kind);
-  if (window <= 0) fail_usage("model.attention names window layers: set model.sliding_window to the keys that they see");
+  if (window <= 0)
+    fail_usage("model.attention names window layers: set model.sliding_window to the keys that they see");
   return sliding_window_mask(window);
 }
 
@@ -52,7 +55,9 @@ int64 rotated_dims(const ModelConfig& config, int64 head_dim, double family_frac
   return static_cast<int64>(fraction * static_cast<double>(head_dim)) / 2 * 2;
 }
 
-bool choose(const std::string& value, bool of_family) { return value == "family" ? of_family : value == "yes"; }
+bool choose(const std::string& value, bool of_family) {
+  return value == "family" ? of_family : value == "yes";
+}
 
 ActivationKind activation_named(const std::string& name, ActivationKind of_family) {
   if (name == "silu") return ActivationKind::silu;
@@ -170,8 +175,9 @@ DecoderShape decoder_shape(const ModelConfig& config, int64 vocab) {
     std::string_view name;
     DecoderShape (*assemble)(const ModelConfig&);
   };
-  static constexpr Family kFamilies[] = {{"llama", llama}, {"mistral", mistral}, {"qwen2", qwen2}, {"qwen3", qwen3},
-                                         {"gpt2", gpt2},   {"neox", neox},       {"gemma", gemma}, {"gemma2", gemma2}};
+  static constexpr Family kFamilies[] = {{"llama", llama}, {"mistral", mistral}, {"qwen2", qwen2},
+                                         {"qwen3", qwen3}, {"gpt2", gpt2},       {"neox", neox},
+                                         {"gemma", gemma}, {"gemma2", gemma2}};
   for (const Family& family : kFamilies) {
     if (config.family != family.name) continue;
     DecoderShape shape = family.assemble(config);
@@ -183,8 +189,9 @@ DecoderShape decoder_shape(const ModelConfig& config, int64 vocab) {
       fail_usage("model.width = {} is too narrow for the family's MLP: set model.hidden", shape.width);
     return shape;
   }
-  fail_usage("model.family: unknown family \"{}\": choose llama, mistral, qwen2, qwen3, gpt2, neox, gemma or gemma2",
-             config.family);
+  fail_usage(
+      "model.family: unknown family \"{}\": choose llama, mistral, qwen2, qwen3, gpt2, neox, gemma or gemma2",
+      config.family);
 }
 
 }  // namespace fovea

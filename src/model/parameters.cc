@@ -21,7 +21,8 @@ ParameterId ParameterLayout::add(Parameter parameter) {
 }
 
 ParameterId ParameterLayout::add_matrix(std::string name, int64 rows, int64 columns, double std) {
-  return add({.name = std::move(name), .rows = rows, .columns = columns, .decay = true, .init = {.std = std}});
+  return add(
+      {.name = std::move(name), .rows = rows, .columns = columns, .decay = true, .init = {.std = std}});
 }
 
 ParameterId ParameterLayout::add_vector(std::string name, int64 n, double constant) {
@@ -48,8 +49,9 @@ View ParameterLayout::view(const View& flat, ParameterId id) const {
 
 void initialise(const Parameter& parameter, const View& view, uint64 seed) {
   const std::string& name = parameter.name;
-  const RandomSequence random{seed, RandomUse::initialisation,
-                              static_cast<uint32>(hash64(std::as_bytes(std::span(name.data(), name.size()))))};
+  const RandomSequence random{
+      seed, RandomUse::initialisation,
+      static_cast<uint32>(hash64(std::as_bytes(std::span(name.data(), name.size()))))};
   const View flat = view.reshape({parameter.elements()});
   for (int64 i = 0; i < parameter.elements(); ++i) {
     const double value = parameter.init.std > 0 ? parameter.init.std * random.normal(static_cast<uint64>(i))

@@ -18,17 +18,18 @@ struct ParameterInit {
 };
 
 struct Parameter {
-  std::string name;     ///< "blocks.0.attention.q.weight"
+  std::string name;             ///< "blocks.0.attention.q.weight"
   int64 rows = 1, columns = 0;  ///< a matrix (out, in), or a vector (1, n)
   bool vector = false;
-  bool decay = false;   ///< weight decay: matrices only
+  bool decay = false;  ///< weight decay: matrices only
   ParameterInit init;
-  int64 offset = 0;     ///< in elements of the flat range
+  int64 offset = 0;  ///< in elements of the flat range
   int64 elements() const { return rows * columns; }
 };
 
-/// The one order of all parameters, shared by master weights, compute weights, gradients and moments: flat ranges whose
-/// parts begin at 64-byte bounds. A tied tensor is one range with two users. Gaps between parts are zero and stay so.
+/// The one order of all parameters, shared by master weights, compute weights, gradients and moments: flat
+/// ranges whose parts begin at 64-byte bounds. A tied tensor is one range with two users. Gaps between parts
+/// are zero and stay so.
 class ParameterLayout {
  public:
   ParameterId add_matrix(std::string name, int64 rows, int64 columns, double std);
@@ -48,8 +49,8 @@ class ParameterLayout {
   int64 elements_ = 0;
 };
 
-/// Draws every parameter of the flat range: normal(0, std) as a function of (seed, the parameter's name, the element's
-/// index), so that a parameter keeps its values whatever else the model has; vectors are constants.
+/// Draws every parameter of the flat range: normal(0, std) as a function of (seed, the parameter's name, the
+/// element's index), so that a parameter keeps its values whatever else the model has; vectors are constants.
 void initialise(const ParameterLayout& layout, const View& flat, uint64 seed);
 
 /// One parameter's draw, as above: for a conversion that draws some parameters anew.

@@ -30,7 +30,7 @@ struct DecoderShape {
   std::string family;
   int64 vocab = 0, layers = 0, width = 0, q_heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, context = 0;
   NormShape norm;
-  bool qk_norm = false;    ///< RMSNorm of each head of q and k, before RoPE
+  bool qk_norm = false;     ///< RMSNorm of each head of q and k, before RoPE
   bool post_norms = false;  ///< Gemma 2: another norm after attention and after the MLP
   ActivationKind activation = ActivationKind::silu;
   bool gated = true;

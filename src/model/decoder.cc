@@ -1,0 +1,130 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+
+#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/rope/rope.h"
+
+namespace fovea {
+
+Decoder::Decoder(const DecoderShape& shape, int64 positions, DType wide) : shape_(shape) {
+  embed_ = layout_.add_matrix("embed.weight", shape.vocab, shape.width, shape.init_std);
+  if (shape.position == PositionKind::learned)
+    position_ = layout_.add_matrix("position.weight", shape.context, shape.width, shape.init_std);
+  for (int64 layer = 0; layer < shape.layers; ++layer) blocks_.emplace_back(layout_, shape, layer);
+  final_norm_ = add_norm(layout_, "final_norm", shape.norm, shape.width);
+  if (!shape.tie_embeddings)
+    head_ = layout_.add_matrix("head.weight", shape.vocab, shape.width, shape.init_std);
+  if (shape.position == PositionKind::rope && shape.rope.dims > 0) {
+    const int64 p = std::max(shape.context, positions);
+    cosine_ = Buffer(wide, {p, shape.rope.dims / 2});
+    sine_ = Buffer(wide, {p, shape.rope.dims / 2});
+    Stream stream(wide == DType::f64 ? Backend::reference : Backend::cpu);
+    rope_table(stream, {.cosine = cosine_, .sine = sine_, .theta = shape.rope.theta});
+  }
+}
+
+Block Decoder::embed(const StepContext& context) const {
+  Block x = context.take("x", context.precision.residual, {context.batch.rows(), shape_.width});
+  embedding(context.stream, {.tokens = context.batch.tokens,
+                             .positions = context.batch.positions,
+                             .table = context.matrix(embed_),
+                             .position_table = position_ == kNoParameter ? View() : context.matrix(position_),
+                             .out = x,
+                             .scale = shape_.embedding_scale,
+                             .dropout = context.dropout_at(0)});
+  context.look("embed", x);
+  return x;
+}
+
+Block Decoder::run_forward(const StepContext& context) const {
+  Block x = embed(context);
+  for (const DecoderBlock& block : blocks_) {
+    Block y = context.take("x", context.precision.residual, {context.batch.rows(), shape_.width});
+    Saved saved;
+    block.fill(context, tables(), x, saved);
+    block.finish(context, saved, y);
+    x = std::move(y);
+  }
+  return x;
+}
+
+void Decoder::losses(const StepContext& context, const View& losses) const {
+  const Block x = run_forward(context);
+  Saved saved;
+  final_norm_.forward(context, x, saved, Slot::norm1);
+  linear_cross_entropy(context.stream, {.hidden = saved(Slot::norm1),
+                                        .weight = context.matrix(head()),
+                                        .bias = {},
+                                        .targets = context.batch.targets,
+                                        .losses = losses,
+                                        .dhidden = {},
+                                        .dweight = {},
+                                        .dbias = {},
+                                        .softcap = shape_.logit_softcap});
+}
+
+void Decoder::logits(const StepContext& context, const View& logits) const {
+  const Block x = run_forward(context);
+  Saved saved;
+  final_norm_.forward(context, x, saved, Slot::norm1);
+  linear_logits(context.stream, {.hidden = saved(Slot::norm1),
+                                 .weight = context.matrix(head()),
+                                 .bias = {},
+                                 .logits = logits,
+                                 .softcap = shape_.logit_softcap});
+}
+
+void Decoder::train(const StepContext& context, const View& losses, double gradient_scale,
+                    const RecomputePolicy& policy) const {
+  const Precision& precision = context.precision;
+  const int64 n = context.batch.rows(), c = shape_.width;
+  const size_t layers = blocks_.size();
+
+  std::vector<Block> x(layers + 1);  // x[l] (N, C) residual: what block l reads
+  std::vector<Saved> saved(layers);
+  x[0] = embed(context);
+  for (size_t l = 0; l < layers; ++l) {
+    x[l + 1] = context.take("x", precision.residual, {n, c});
+    blocks_[l].fill(context, tables(), x[l], saved[l]);
+    blocks_[l].finish(context, saved[l], x[l + 1]);
+    if (policy.drops(static_cast<int64>(l))) saved[l].drop_all();
+  }
+
+  Block dx = context.take("dx", precision.residual, {n, c});
+  {
+    Saved last;
+    final_norm_.forward(context, x[layers], last, Slot::norm1);
+    Block dhidden = context.take("dhidden", precision.compute, {n, c});
+    linear_cross_entropy(context.stream, {.hidden = last(Slot::norm1),
+                                          .weight = context.matrix(head()),
+                                          .bias = {},
+                                          .targets = context.batch.targets,
+                                          .losses = losses,
+                                          .dhidden = dhidden,
+                                          .dweight = context.gradient(head()),
+                                          .dbias = {},
+                                          .softcap = shape_.logit_softcap,
+                                          .gradient_scale = gradient_scale});
+    // hidden = final_norm(x)
+    final_norm_.backward(context, x[layers], last(Slot::norm1, 1), last(Slot::norm1, 2), dhidden, dx, false);
+  }
+  context.look("head backward", dx);
+
+  for (size_t l = layers; l-- > 0;) {
+    x[l + 1].release();
+    blocks_[l].fill(context, tables(), x[l], saved[l]);  // replay of what was dropped
+    blocks_[l].backward(context, tables(), x[l], saved[l], dx);
+    saved[l].drop_all();
+  }
+  embedding_backward(context.stream, {.tokens = context.batch.tokens,
+                                      .positions = context.batch.positions,
+                                      .dout = dx,
+                                      .dtable = context.gradient(embed_),
+                                      .dposition_table = context.gradient(position_),
+                                      .scale = shape_.embedding_scale,
+                                      .dropout = context.dropout_at(0)});
+}
+
+}  // namespace fovea

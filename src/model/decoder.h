@@ -1,0 +1,45 @@
+#pragma once
+
+#include <vector>
+
+#include "core/buffer.h"
+#include "model/decoder_block.h"
+#include "model/recompute.h"
+
+namespace fovea {
+
+/// A decoder-only transformer: embedding, blocks, final norm, linear head (tied or not) with cross-entropy.
+/// It owns no weights: a StepContext brings them.
+class Decoder {
+ public:
+  /// Positions run below max(shape.context, positions). `wide` is the dtype of the RoPE tables.
+  explicit Decoder(const DecoderShape& shape, int64 positions = 0, DType wide = DType::f32);
+
+  const DecoderShape& shape() const { return shape_; }
+  const ParameterLayout& layout() const { return layout_; }
+
+  /// losses (N) wide: cross-entropy of each row in nats, 0 where the target is -1. Keeps nothing.
+  void losses(const StepContext& context, const View& losses) const;
+  /// logits (N, V) wide.
+  void logits(const StepContext& context, const View& logits) const;
+  /// The same losses; adds the gradients of gradient_scale * sum(losses) to context.gradients. The policy
+  /// changes memory and time, no bit of the results.
+  void train(const StepContext& context, const View& losses, double gradient_scale,
+             const RecomputePolicy& policy) const;
+
+ private:
+  RopeTables tables() const { return {cosine_, sine_}; }
+  ParameterId head() const { return head_ == kNoParameter ? embed_ : head_; }
+  Block embed(const StepContext& context) const;
+  /// The last residual stream, nothing else kept.
+  Block run_forward(const StepContext& context) const;
+
+  DecoderShape shape_;
+  ParameterLayout layout_;
+  ParameterId embed_ = kNoParameter, position_ = kNoParameter, head_ = kNoParameter;
+  std::vector<DecoderBlock> blocks_;
+  Norm final_norm_;
+  Buffer cosine_, sine_;  // (P, R / 2)
+};
+
+}  // namespace fovea
