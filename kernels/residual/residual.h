@@ -5,9 +5,9 @@
 
 namespace fovea {
 
-/// Counter-based dropout: element (n, c) is kept where the uniform number at first_row * C + n * C + c of the
-/// sequence is >= probability, and then scaled by 1 / (1 - probability). The same bits whenever it is drawn
-/// again.
+/// Counter-based dropout. Element (n, c) has the index e = (first_row + n) * C + c and the uniform number of
+/// the upper 24 bits of word e % 4 of the sequence's block e / 4; it is kept where that is >= probability,
+/// and then scaled by 1 / (1 - probability). The same bits whenever, and however cut, it is drawn again.
 struct Dropout {
   float probability = 0;  ///< 0: everything is kept
   RandomSequence random;

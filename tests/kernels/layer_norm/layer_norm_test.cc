@@ -1,0 +1,180 @@
+#include "kernels/layer_norm/layer_norm.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "harness.h"
+
+namespace fovea {
+namespace {
+
+using harness::Case;
+using harness::Layout;
+using harness::Role;
+using harness::Tensor;
+
+struct Options {
+  int64 N = 1, C = 1;
+  DType x = DType::f32, y = DType::f32;
+  Layout layout;
+  bool bias = true;
+  bool accumulate = false;
+
+  std::vector<int64> bias_shape() const { return bias ? std::vector<int64>{C} : std::vector<int64>{}; }
+};
+
+// Operands: x weight bias | y mean inverse_deviation.
+Case forward(const Options& o) {
+  return {
+      .operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
+                   {"weight", DType::f32, {o.C}},
+                   {"bias", DType::f32, o.bias_shape()},
+                   {"y", o.y, {o.N, o.C}, Role::out, nullptr, o.layout},
+                   {"mean", DType::f32, {o.N}, Role::out},
+                   {"inverse_deviation", DType::f32, {o.N}, Role::out}},
+      .call = [](Stream& stream, const std::vector<View>& v) {
+        layer_norm(
+            stream,
+            {.x = v[0], .weight = v[1], .bias = v[2], .y = v[3], .mean = v[4], .inverse_deviation = v[5]});
+      }};
+}
+
+// Operands: x weight mean inverse_deviation dy | dx dweight dbias. Any statistics will do for backend against
+// oracle.
+Case backward(const Options& o) {
+  const auto statistic = [](int64 n) { return 0.5 + 0.1 * static_cast<double>(n % 7); };
+  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
+                       {"weight", DType::f32, {o.C}},
+                       {"mean", DType::f32, {o.N}, Role::in, statistic},
+                       {"inverse_deviation", DType::f32, {o.N}, Role::in, statistic},
+                       {"dy", o.y, {o.N, o.C}, Role::in, nullptr, o.layout},
+                       {"dx", o.x, {o.N, o.C}, o.accumulate ? Role::inout : Role::out, nullptr, o.layout},
+                       {"dweight", DType::f32, {o.C}, Role::inout},
+                       {"dbias", DType::f32, o.bias_shape(), Role::inout}},
+          .call = [accumulate = o.accumulate](Stream& stream, const std::vector<View>& v) {
+            layer_norm_backward(stream, {.x = v[0],
+                                         .weight = v[1],
+                                         .mean = v[2],
+                                         .inverse_deviation = v[3],
+                                         .dy = v[4],
+                                         .dx = v[5],
+                                         .dweight = v[6],
+                                         .dbias = v[7],
+                                         .accumulate = accumulate});
+          }};
+}
+
+rc::Gen<Options> any_options() {
+  return rc::gen::exec([] {
+    Options o;
+    o.N = *rc::gen::inRange<int64>(0, 70);
+    o.C = *rc::gen::inRange<int64>(2, 150);
+    o.x = *rc::gen::element(DType::f32, DType::bf16);
+    o.y = *rc::gen::element(DType::f32, DType::bf16);
+    o.layout = {*rc::gen::inRange<int64>(0, 9), *rc::gen::inRange<int64>(0, 9)};
+    o.bias = *rc::gen::arbitrary<bool>();
+    o.accumulate = *rc::gen::arbitrary<bool>();
+    return o;
+  });
+}
+
+RC_GTEST_PROP(LayerNorm, MatchesTheReference, ()) {
+  const Options o = *any_options();
+  harness::expect_matches_reference(forward(o), {.sums = 32}, 2);
+  harness::expect_matches_reference(backward(o), {.sums = 32}, 2);
+  RC_ASSERT(!testing::Test::HasFailure());
+}
+
+TEST(LayerNorm, HasTheSameBitsAtAnyThreads) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (int64 N : {1, 33, 300}) {
+      const Options o{.N = N, .C = 131, .x = dtype, .y = dtype, .accumulate = true};
+      harness::expect_same_bits_at_any_threads(forward(o));
+      harness::expect_same_bits_at_any_threads(backward(o));
+    }
+}
+
+TEST(LayerNorm, GradientsMatchFiniteDifferences) {
+  const Options o{.N = 5, .C = 19};
+  const Case f = forward(o), b = backward(o);
+  auto x = harness::make_operands(f, Backend::reference);
+  auto g = harness::make_operands(b, Backend::reference);
+  Stream stream(Backend::reference);
+  const auto loss = [&] {
+    f.call(stream, harness::views_of(x));
+    return harness::project(x[3], 7);
+  };
+  loss();
+  for (int64 i = 0; i < g[4].elements(); ++i) g[4].set(i, harness::projection(7, i));
+  for (int64 c = 0; c < o.C; ++c) {
+    g[6].set(c, 0);
+    g[7].set(c, 0);
+  }
+  b.call(stream, {x[0], x[1], x[4], x[5], g[4], g[5], g[6], g[7]});
+  harness::expect_gradient(x[0], g[5], loss, "dx");
+  harness::expect_gradient(x[1], g[6], loss, "dweight");
+  harness::expect_gradient(x[2], g[7], loss, "dbias");
+}
+
+TEST(LayerNorm, BackwardMayOverwriteItsGradient) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Case c = backward({.N = 9, .C = 45, .x = dtype, .y = dtype});
+    const auto apart = harness::run(c, Backend::cpu);
+    auto together = harness::make_operands(c, Backend::cpu);
+    auto views = harness::views_of(together);
+    views[5] = views[4];
+    Stream stream(Backend::cpu);
+    c.call(stream, views);
+    EXPECT_EQ(together[4].bits(), apart[5].bits());
+    EXPECT_EQ(together[6].bits(), apart[6].bits());
+    EXPECT_EQ(together[7].bits(), apart[7].bits());
+  }
+}
+
+TEST(LayerNorm, AMeanFarFromZeroCostsNoPrecision) {
+  // The variance is taken about the mean: by mean(x^2) - mean^2 nothing of it would be left in f32.
+  Case c = forward({.N = 3, .C = 64, .bias = false});
+  c.operands[0].value = [](int64 i) { return 4096 + static_cast<double>(i % 5) / 4; };
+  const auto actual = harness::run(c, Backend::cpu), expected = harness::run(c, Backend::reference);
+  harness::expect_close(actual[5], expected[5], {.sums = 32}, "inverse_deviation");
+}
+
+TEST(LayerNorm, NormalisesByItsDefinition) {
+  Tensor x(DType::f32, {1, 2}), weight(DType::f32, {2}), bias(DType::f32, {2}), y(DType::f32, {1, 2});
+  Tensor mean(DType::f32, {1}), r(DType::f32, {1});
+  for (int64 i : {0, 1}) {
+    x.set(i, i == 0 ? 1 : 5);
+    weight.set(i, 3);
+    bias.set(i, 0.5);
+  }
+  Stream stream(Backend::cpu);
+  layer_norm(
+      stream,
+      {.x = x, .weight = weight, .bias = bias, .y = y, .mean = mean, .inverse_deviation = r, .epsilon = 0});
+  EXPECT_EQ(mean.get(0), 3);
+  EXPECT_NEAR(r.get(0), 0.5, 1e-7);
+  EXPECT_NEAR(y.get(0), -2.5, 1e-6);
+  EXPECT_NEAR(y.get(1), 3.5, 1e-6);
+}
+
+TEST(LayerNorm, ANaNStaysInItsRow) {
+  for (Backend backend : {Backend::cpu, Backend::reference}) {
+    Case c = forward({.N = 5, .C = 37});
+    c.operands[0].value = [](int64 i) {
+      return i == 2 * 37 + 36 ? std::nan("") : 1.0 + static_cast<double>(i % 3);
+    };
+    const auto tensors = harness::run(c, backend);
+    for (int64 i = 0; i < 5 * 37; ++i) EXPECT_EQ(std::isnan(tensors[3].get(i)), i / 37 == 2) << i;
+  }
+}
+
+TEST(LayerNormDeathTest, AnOperandThatDoesNotFitAborts) {
+  const Tensor x(DType::f32, {2, 3}), weight(DType::f32, {3}), bias(DType::f32, {4}), n(DType::f32, {2});
+  Stream stream(Backend::cpu);
+  EXPECT_DEATH(
+      layer_norm(stream, {.x = x, .weight = weight, .bias = bias, .y = x, .mean = n, .inverse_deviation = n}),
+      "layer_norm: bias");
+}
+
+}  // namespace
+}  // namespace fovea

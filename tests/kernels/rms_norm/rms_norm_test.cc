@@ -1,0 +1,154 @@
+#include "kernels/rms_norm/rms_norm.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "harness.h"
+
+namespace fovea {
+namespace {
+
+using harness::Case;
+using harness::Layout;
+using harness::Role;
+using harness::Tensor;
+using harness::Tolerance;
+
+struct Options {
+  int64 N = 1, C = 1;
+  DType x = DType::f32, y = DType::f32;
+  Layout layout;
+  float weight_offset = 0;
+  bool accumulate = false;
+};
+
+// Operands: x weight | y inverse_rms.
+Case forward(const Options& o) {
+  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
+                       {"weight", DType::f32, {o.C}},
+                       {"y", o.y, {o.N, o.C}, Role::out, nullptr, o.layout},
+                       {"inverse_rms", DType::f32, {o.N}, Role::out}},
+          .call = [offset = o.weight_offset](Stream& stream, const std::vector<View>& v) {
+            rms_norm(stream,
+                     {.x = v[0], .weight = v[1], .y = v[2], .inverse_rms = v[3], .weight_offset = offset});
+          }};
+}
+
+// Operands: x weight inverse_rms dy | dx dweight. Any positive inverse_rms will do for backend against
+// oracle.
+Case backward(const Options& o) {
+  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
+                       {"weight", DType::f32, {o.C}},
+                       {"inverse_rms",
+                        DType::f32,
+                        {o.N},
+                        Role::in,
+                        [](int64 n) { return 0.5 + 0.1 * static_cast<double>(n % 7); }},
+                       {"dy", o.y, {o.N, o.C}, Role::in, nullptr, o.layout},
+                       {"dx", o.x, {o.N, o.C}, o.accumulate ? Role::inout : Role::out, nullptr, o.layout},
+                       {"dweight", DType::f32, {o.C}, Role::inout}},
+          .call = [offset = o.weight_offset, accumulate = o.accumulate](Stream& stream,
+                                                                        const std::vector<View>& v) {
+            rms_norm_backward(stream, {.x = v[0],
+                                       .weight = v[1],
+                                       .inverse_rms = v[2],
+                                       .dy = v[3],
+                                       .dx = v[4],
+                                       .dweight = v[5],
+                                       .weight_offset = offset,
+                                       .accumulate = accumulate});
+          }};
+}
+
+rc::Gen<Options> any_options() {
+  return rc::gen::exec([] {
+    Options o;
+    o.N = *rc::gen::inRange<int64>(0, 70);
+    o.C = *rc::gen::inRange<int64>(1, 150);
+    o.x = *rc::gen::element(DType::f32, DType::bf16);
+    o.y = *rc::gen::element(DType::f32, DType::bf16);
+    o.layout = {*rc::gen::inRange<int64>(0, 9), *rc::gen::inRange<int64>(0, 9)};
+    o.weight_offset = *rc::gen::element(0.0f, 1.0f);
+    o.accumulate = *rc::gen::arbitrary<bool>();
+    return o;
+  });
+}
+
+RC_GTEST_PROP(RmsNorm, MatchesTheReference, ()) {
+  const Options o = *any_options();
+  harness::expect_matches_reference(forward(o), {.sums = 8}, 2);
+  harness::expect_matches_reference(backward(o), {.roundings = 1, .sums = 32}, 2);
+  RC_ASSERT(!testing::Test::HasFailure());
+}
+
+TEST(RmsNorm, HasTheSameBitsAtAnyThreads) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (int64 N : {1, 33, 300}) {
+      const Options o{.N = N, .C = 131, .x = dtype, .y = dtype, .accumulate = true};
+      harness::expect_same_bits_at_any_threads(forward(o));
+      harness::expect_same_bits_at_any_threads(backward(o));
+    }
+}
+
+TEST(RmsNorm, GradientsMatchFiniteDifferences) {
+  const Options o{.N = 5, .C = 19, .weight_offset = 1};
+  const Case f = forward(o), b = backward(o);
+  auto x = harness::make_operands(f, Backend::reference);
+  auto g = harness::make_operands(b, Backend::reference);
+  Stream stream(Backend::reference);
+  const auto loss = [&] {
+    f.call(stream, harness::views_of(x));
+    return harness::project(x[2], 7);
+  };
+  loss();
+  for (int64 i = 0; i < g[3].elements(); ++i) g[3].set(i, harness::projection(7, i));
+  for (int64 c = 0; c < o.C; ++c) g[5].set(c, 0);
+  b.call(stream, {x[0], x[1], x[3], g[3], g[4], g[5]});
+  harness::expect_gradient(x[0], g[4], loss, "dx");
+  harness::expect_gradient(x[1], g[5], loss, "dweight");
+}
+
+TEST(RmsNorm, BackwardMayOverwriteItsGradient) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Case c = backward({.N = 9, .C = 45, .x = dtype, .y = dtype});
+    const auto apart = harness::run(c, Backend::cpu);
+    auto together = harness::make_operands(c, Backend::cpu);
+    Stream stream(Backend::cpu);
+    c.call(stream, {together[0], together[1], together[2], together[3], together[3], together[5]});
+    EXPECT_EQ(together[3].bits(), apart[4].bits());
+    EXPECT_EQ(together[5].bits(), apart[5].bits());
+  }
+}
+
+TEST(RmsNorm, NormalisesByItsDefinition) {
+  Tensor x(DType::f32, {1, 2}), weight(DType::f32, {2}), y(DType::f32, {1, 2}), r(DType::f32, {1});
+  x.set(0, 3);
+  x.set(1, 4);
+  weight.set(0, 2);
+  weight.set(1, -1);
+  Stream stream(Backend::cpu);
+  rms_norm(stream, {.x = x, .weight = weight, .y = y, .inverse_rms = r, .epsilon = 0, .weight_offset = 1});
+  EXPECT_NEAR(r.get(0), 1 / std::sqrt(12.5), 1e-7);
+  EXPECT_NEAR(y.get(0), 3 * 3 / std::sqrt(12.5), 1e-6);
+  EXPECT_EQ(y.get(1), 0);
+}
+
+TEST(RmsNorm, ANaNStaysInItsRow) {
+  for (Backend backend : {Backend::cpu, Backend::reference}) {
+    Case c = forward({.N = 5, .C = 37});
+    c.operands[0].value = [](int64 i) {
+      return i == 2 * 37 + 36 ? std::nan("") : 1.0 + static_cast<double>(i % 3);
+    };
+    const auto tensors = harness::run(c, backend);
+    for (int64 i = 0; i < 5 * 37; ++i) EXPECT_EQ(std::isnan(tensors[2].get(i)), i / 37 == 2) << i;
+  }
+}
+
+TEST(RmsNormDeathTest, AnOperandThatDoesNotFitAborts) {
+  const Tensor x(DType::f32, {2, 3}), weight(DType::f32, {4}), r(DType::f32, {2});
+  Stream stream(Backend::cpu);
+  EXPECT_DEATH(rms_norm(stream, {.x = x, .weight = weight, .y = x, .inverse_rms = r}), "rms_norm: weight");
+}
+
+}  // namespace
+}  // namespace fovea
