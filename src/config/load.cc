@@ -266,8 +266,8 @@ void Loader::enter(const Found& found, const Layer& layer) {
 
 // Of what sets a key, plainly or in a sweep, the last layer wins; one layer must not do both.
 void Loader::take_over(const Found& found, const Layer& layer) {
-  for (const auto& seen : {set_in_, swept_in_})
-    if (const auto other = seen.find(found.path); other != seen.end() && other->second == layer.rank)
+  for (const auto* seen : {&set_in_, &swept_in_})
+    if (const auto other = seen->find(found.path); other != seen->end() && other->second == layer.rank)
       fail_usage("{}: {} is given twice, by itself or in a sweep: keep one of them", found.where, found.path);
   if (!swept_in_.erase(found.path)) return;
   for (PlacedAxis& placed : axes_) {

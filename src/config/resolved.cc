@@ -55,7 +55,7 @@ A configuration is a TOML file. `fovea explain FILE` prints every effective valu
 
 - `base = ["other.toml"]` at the top reads other files first, relative to this one; what is read later wins.
 - `key.path=value` on the command line stands over every file: a TOML value, or else a bare string.
-- `[sweep]` lists values of a key (`"train.lr" = [1e-3, 2e-3]`, or nested tables); several lists make a product.
+- `[sweep]` lists values of keys (`"train.lr" = [1e-3, 2e-3]`, or nested tables); several lists multiply.
 - `[[sweep.zip]]` lists keys that change together; its lists have the same length.
 - `study.seeds` is one more axis: every point is run once per seed.
 
