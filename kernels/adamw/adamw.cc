@@ -1,0 +1,24 @@
+#include "kernels/adamw/adamw.h"
+
+#include "kernels/adamw/backends.h"
+#include "kernels/dispatch.h"
+
+namespace fovea {
+
+void adamw(Stream& stream, const AdamW& op) {
+  FOVEA_CHECK(op.weight.rank() == 1, "adamw: weight is {}, wanted (n)", op.weight.describe());
+  const int64 n = op.weight.size(0);
+  expect(op.gradient, "adamw: gradient", {n});
+  expect(op.m, "adamw: m", {n});
+  expect(op.v, "adamw: v", {n});
+  expect_f32(stream, op.gradient, "adamw: gradient");
+  expect_f32(stream, op.m, "adamw: m");
+  expect_f32(stream, op.v, "adamw: v");
+  expect_f32(stream, op.weight, "adamw: weight");
+  expect_optional(op.compute_weight, "adamw: compute_weight", {n});
+  if (op.compute_weight) expect_storage(stream, op.compute_weight, "adamw: compute_weight");
+  FOVEA_CHECK(op.step >= 1, "adamw: step {}, counted from 1", op.step);
+  enqueue_on_backend(stream, Work{"adamw", 16.0 * static_cast<double>(n)}, op, reference::run, cpu::run);
+}
+
+}  // namespace fovea

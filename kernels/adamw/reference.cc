@@ -1,0 +1,23 @@
+#include <cmath>
+
+#include "kernels/adamw/backends.h"
+
+namespace fovea::reference {
+
+void run(Execution&, const AdamW& op) {
+  const double t = static_cast<double>(op.step);
+  for (int64 i = 0; i < op.weight.size(0); ++i) {
+    const double g = load(op.gradient, {i}) * op.gradient_scale;
+    const double m = op.beta1 * load(op.m, {i}) + (1 - op.beta1) * g;
+    const double v = op.beta2 * load(op.v, {i}) + (1 - op.beta2) * g * g;
+    const double m_hat = m / (1 - std::pow(op.beta1, t)), v_hat = v / (1 - std::pow(op.beta2, t));
+    const double decayed = load(op.weight, {i}) * (1 - op.lr * op.decay);
+    const double w = decayed - op.lr * m_hat / (std::sqrt(v_hat) + op.epsilon);
+    store(op.m, {i}, m);
+    store(op.v, {i}, v);
+    store(op.weight, {i}, w);
+    if (op.compute_weight) store(op.compute_weight, {i}, w);
+  }
+}
+
+}  // namespace fovea::reference

@@ -1,0 +1,116 @@
+#include "kernels/adamw/adamw.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "harness.h"
+
+namespace fovea {
+namespace {
+
+using harness::Case;
+using harness::Role;
+using harness::Tensor;
+
+enum Index { kGradient, kM, kV, kWeight, kComputeWeight };
+
+Case case_of(int64 n, AdamW settings, bool compute_weight, uint64 seed = 1) {
+  const auto positive = [seed](int64 i) {
+    return static_cast<double>(
+        RandomSequence{seed, RandomUse::synthetic, 77}.uniform(static_cast<uint64>(i)));
+  };
+  const harness::Layout shifted{0, 1};
+  return {.operands = {{"gradient", DType::f32, {n}, Role::in, nullptr, shifted},
+                       {"m", DType::f32, {n}, Role::inout},
+                       {"v", DType::f32, {n}, Role::inout, positive},
+                       {"weight", DType::f32, {n}, Role::inout, nullptr, shifted},
+                       {"compute_weight", DType::bf16,
+                        compute_weight ? std::vector<int64>{n} : std::vector<int64>{}, Role::out}},
+          .call =
+              [settings](Stream& stream, const auto& v) {
+                AdamW op = settings;
+                op.gradient = v[kGradient];
+                op.m = v[kM];
+                op.v = v[kV];
+                op.weight = v[kWeight];
+                op.compute_weight = v[kComputeWeight];
+                adamw(stream, op);
+              },
+          .seed = seed};
+}
+
+AdamW usual() { return {.lr = 3e-3, .decay = 0.1, .gradient_scale = 0.7, .step = 3}; }
+
+RC_GTEST_PROP(AdamW, MatchesTheOracle, ()) {
+  AdamW op = usual();
+  op.step = *rc::gen::element<int64>(1, 2, 10, 100'000);
+  op.decay = *rc::gen::element(0.0, 0.1);
+  op.beta2 = *rc::gen::element(0.95, 0.999);
+  harness::expect_matches_reference(case_of(*rc::gen::inRange<int64>(0, 200), op, *rc::gen::arbitrary<bool>(),
+                                            *rc::gen::arbitrary<uint64>()),
+                                    {.roundings = 2, .sums = 2}, 2);
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+TEST(AdamW, HasTheSameBitsAtAnyThreads) {
+  harness::expect_same_bits_at_any_threads(case_of(50'001, usual(), true));
+}
+
+TEST(AdamW, TheComputeWeightIsTheRoundedWeight) {
+  const auto tensors = harness::run(case_of(20'000, usual(), true), Backend::cpu, 2);
+  for (int64 i = 0; i < 20'000; ++i)
+    ASSERT_EQ(tensors[kComputeWeight].get(i),
+              static_cast<double>(to_f32(bf16(static_cast<float>(tensors[kWeight].get(i))))));
+}
+
+TEST(AdamW, TheFirstStepFromZeroMovesByTheLearningRate) {
+  for (Backend backend : {Backend::reference, Backend::cpu}) {
+    Case c = case_of(5, {.lr = 0.01, .step = 1}, false);
+    c.operands[kM].value = c.operands[kV].value = [](int64) { return 0.0; };
+    c.operands[kWeight].value = [](int64) { return 2.0; };
+    c.operands[kGradient].value = [](int64 i) { return i % 2 ? -3.0 : 5.0; };
+    const Tensor weight = std::move(harness::run(c, backend)[kWeight]);
+    for (int64 i = 0; i < 5; ++i) EXPECT_NEAR(weight.get(i), i % 2 ? 2.01 : 1.99, 1e-6) << name_of(backend);
+  }
+}
+
+/// PyTorch's torch.optim.AdamW(lr=0.1, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.5), weight 1, gradients 1
+/// then -2, worked by hand from its documentation in exact steps.
+TEST(AdamW, TwoStepsByHand) {
+  double m = 0, v = 0, w = 1;
+  const double gradients[] = {1, -2};
+  for (Backend backend : {Backend::reference, Backend::cpu}) {
+    const DType dtype = backend == Backend::reference ? DType::f64 : DType::f32;
+    Tensor gradient(dtype, {1}), tm(dtype, {1}), tv(dtype, {1}), weight(dtype, {1});
+    tm.set(0, 0);
+    tv.set(0, 0);
+    weight.set(0, 1);
+    Stream stream(backend);
+    for (int64 step : {1, 2}) {
+      gradient.set(0, gradients[step - 1]);
+      adamw(stream, {.gradient = gradient,
+                     .m = tm,
+                     .v = tv,
+                     .weight = weight,
+                     .compute_weight = {},
+                     .lr = 0.1,
+                     .decay = 0.5,
+                     .step = step});
+    }
+    // step 1: w = .95 - .1 = .85.  step 2: m = -.11, v = .2475, m^ = -.11 / .19, v^ = .2475 / .0975
+    m = -0.11 / 0.19;
+    v = 0.2475 / 0.0975;
+    w = 0.85 * 0.95 - 0.1 * m / std::sqrt(v);
+    EXPECT_NEAR(weight.get(0), w, 1e-6) << name_of(backend);
+  }
+}
+
+TEST(AdamWDeathTest, OperandsThatDoNotFitAbort) {
+  const Tensor a(DType::f32, {4}), b(DType::f32, {5});
+  Stream stream(Backend::cpu);
+  EXPECT_DEATH(adamw(stream, {.gradient = b, .m = a, .v = a, .weight = a, .compute_weight = {}}),
+               "adamw: gradient is f32 \\(5\\)");
+}
+
+}  // namespace
+}  // namespace fovea

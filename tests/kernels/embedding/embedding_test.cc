@@ -1,0 +1,142 @@
+#include "kernels/embedding/embedding.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "harness.h"
+
+namespace fovea {
+namespace {
+
+using harness::Case;
+using harness::Role;
+using harness::Tensor;
+
+struct Problem {
+  int64 N = 1, C = 1, V = 11, P = 7;
+  DType dtype = DType::f32, out_dtype = DType::f32;
+  bool positions = false;
+  float scale = 1, dropout = 0;
+  harness::Layout layout = {};
+};
+
+std::function<double(int64)> below(int64 bound, uint32 stream) {
+  return [bound, stream](int64 i) {
+    const RandomSequence random{5, RandomUse::synthetic, stream};
+    return static_cast<double>(random.below(static_cast<uint64>(bound), static_cast<uint64>(i)));
+  };
+}
+
+Dropout dropout_of(const Problem& p) {
+  return {.probability = p.dropout, .random = {3, RandomUse::dropout, 1}, .first_row = 1000};
+}
+
+std::vector<int64> where(bool there, std::vector<int64> shape) {
+  return there ? shape : std::vector<int64>{};
+}
+
+Case forward_case(const Problem& p) {
+  return {
+      .operands = {{"tokens", DType::i32, {p.N}, Role::in, below(p.V, 60)},
+                   {"positions", DType::i32, where(p.positions, {p.N}), Role::in, below(p.P, 61)},
+                   {"table", p.dtype, {p.V, p.C}, Role::in, nullptr, p.layout},
+                   {"position_table", p.dtype, where(p.positions, {p.P, p.C}), Role::in, nullptr, p.layout},
+                   {"out", p.out_dtype, {p.N, p.C}, Role::out, nullptr, p.layout}},
+      .call = [p](Stream& stream, const auto& v) {
+        embedding(stream, {.tokens = v[0],
+                           .positions = v[1],
+                           .table = v[2],
+                           .position_table = v[3],
+                           .out = v[4],
+                           .scale = p.scale,
+                           .dropout = dropout_of(p)});
+      }};
+}
+
+Case backward_case(const Problem& p) {
+  return {.operands = {{"tokens", DType::i32, {p.N}, Role::in, below(p.V, 60)},
+                       {"positions", DType::i32, where(p.positions, {p.N}), Role::in, below(p.P, 61)},
+                       {"dout", p.out_dtype, {p.N, p.C}, Role::in, nullptr, p.layout},
+                       {"dtable", DType::f32, {p.V, p.C}, Role::inout, nullptr, p.layout},
+                       {"dposition_table", DType::f32, where(p.positions, {p.P, p.C}), Role::inout, nullptr,
+                        p.layout}},
+          .call = [p](Stream& stream, const auto& v) {
+            embedding_backward(stream, {.tokens = v[0],
+                                        .positions = v[1],
+                                        .dout = v[2],
+                                        .dtable = v[3],
+                                        .dposition_table = v[4],
+                                        .scale = p.scale,
+                                        .dropout = dropout_of(p)});
+          }};
+}
+
+Problem any_problem() {
+  Problem p{.N = *rc::gen::inRange<int64>(0, 60), .C = *rc::gen::inRange<int64>(1, 150)};
+  p.dtype = *rc::gen::element(DType::f32, DType::bf16);
+  p.out_dtype = *rc::gen::element(DType::f32, DType::bf16);
+  p.positions = *rc::gen::arbitrary<bool>();
+  p.scale = *rc::gen::element(1.0f, 11.5f);
+  p.dropout = *rc::gen::element(0.0f, 0.3f);
+  p.layout = {*rc::gen::inRange<int64>(0, 3), *rc::gen::inRange<int64>(0, 3)};
+  return p;
+}
+
+RC_GTEST_PROP(Embedding, MatchesTheOracle, ()) {
+  harness::expect_matches_reference(forward_case(any_problem()), {.roundings = 1, .sums = 4}, 2);
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+RC_GTEST_PROP(EmbeddingBackward, MatchesTheOracle, ()) {
+  harness::expect_matches_reference(backward_case(any_problem()), {.roundings = 1, .sums = 16}, 2);
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+TEST(Embedding, WideRowsMatchTheOracle) {
+  const Problem p{.N = 9, .C = 2111, .dtype = DType::bf16, .positions = true, .dropout = 0.5f};
+  harness::expect_matches_reference(forward_case(p), {1, 4}, 2);
+  harness::expect_matches_reference(backward_case(p), {1, 16}, 2);
+}
+
+TEST(Embedding, HasTheSameBitsAtAnyThreads) {
+  for (float dropout : {0.0f, 0.1f}) {
+    const Problem p{.N = 700, .C = 200, .positions = true, .scale = 3, .dropout = dropout};
+    harness::expect_same_bits_at_any_threads(forward_case(p));
+    harness::expect_same_bits_at_any_threads(backward_case(p));
+  }
+}
+
+TEST(Embedding, ANaNInTheTableReachesItsTokensAlone) {
+  Case c = forward_case({.N = 50, .C = 20});
+  c.operands[2].value = [](int64 i) { return i == 4 * 20 + 5 ? std::nan("") : 1.0; };
+  const auto tensors = harness::run(c, Backend::cpu);
+  for (int64 i = 0; i < 50 * 20; ++i)
+    EXPECT_EQ(std::isnan(tensors[4].get(i)), tensors[0].get(i / 20) == 4 && i % 20 == 5) << i;
+}
+
+TEST(Reference, EmbeddingGradientsMatchFiniteDifferences) {
+  const Problem p{.N = 13, .C = 6, .V = 5, .P = 4, .positions = true, .scale = 2.5f, .dropout = 0.25f};
+  const Case forward = forward_case(p);
+  Case backward = backward_case(p);
+  backward.operands[2].value = [](int64 i) { return harness::projection(9, i); };
+  backward.operands[2].dtype = DType::f64;
+  backward.operands[3].value = backward.operands[4].value = [](int64) { return 0.0; };
+  const auto gradients = harness::run(backward, Backend::reference);
+  std::vector<Tensor> v = harness::make_operands(forward, Backend::reference);
+  Stream stream(Backend::reference);
+  const auto loss = [&] {
+    forward.call(stream, harness::views_of(v));
+    return harness::project(v[4], 9);
+  };
+  harness::expect_gradient(v[2], gradients[3], loss, "table");
+  harness::expect_gradient(v[3], gradients[4], loss, "position_table");
+}
+
+TEST(EmbeddingDeathTest, ATokenBeyondTheTableAborts) {
+  Case c = forward_case({.N = 3, .C = 2});
+  c.operands[0].value = [](int64 i) { return i == 1 ? 11.0 : 0.0; };
+  EXPECT_DEATH(harness::run(c, Backend::cpu), "row 11 of a table of 11");
+}
+
+}  // namespace
+}  // namespace fovea
