@@ -86,9 +86,10 @@ TEST(Load, OverridesAreTomlValuesOrBareStrings) {
   const Folder folder;
   const Config config =
       folder
-          .load("", {"data.corpus=/some/folder/*.txt", "train.schedule=linear", "study.name=2024",
-                     "model={layers = 1, width = 64}", "gqa.kv_heads=[4, 2]", "gqa.inits=mean",
-                     "study.seeds=7", "train.recompute=every 2", "data.cache=", "init.from='a=b'"})
+          .load("",
+                {"data.corpus=/some/folder/*.txt", "train.schedule=linear", "study.name=2024",
+                 "model={layers = 1, width = 64}", "gqa.kv_heads=[4, 2]", "gqa.inits=mean", "study.seeds=7",
+                 "train.recompute=every 2", "data.tokenizer=bytes", "init.from=", "data.cache='a=b'"})
           .config;
   EXPECT_EQ(config.data.corpus, "/some/folder/*.txt");
   EXPECT_EQ(config.train.schedule, "linear");
@@ -99,8 +100,8 @@ TEST(Load, OverridesAreTomlValuesOrBareStrings) {
   EXPECT_THAT(config.gqa.inits, ElementsAre("mean"));
   EXPECT_THAT(config.study.seeds, ElementsAre(7));
   EXPECT_EQ(config.train.recompute, "every 2");
-  EXPECT_EQ(config.data.cache, "");
-  EXPECT_EQ(config.init.from, "a=b");
+  EXPECT_EQ(config.init.from, "");
+  EXPECT_EQ(config.data.cache, "a=b");
 }
 
 TEST(Load, AnOverrideCannotSmuggleInASecondKey) {

@@ -1,4 +1,6 @@
+#include <gtest/gtest.h>
 #include <rapidcheck.h>
+// After GoogleTest, which it needs and does not include.
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>

@@ -119,7 +119,7 @@ TEST(Sweep, MistakesAreToldInOneLine) {
        "2 x.toml:1:22: train.lr is -2: must be a number > 0 (learning rate, peak)"},
       {"sweep.train.l = [1]", "2 x.toml:1:13: unknown key train.l: did you mean train.lr?"},
       {"train.lr = 1\nsweep.train.lr = [1]",
-       "2 x.toml:2:13: train.lr is given twice, by itself or in a sweep: keep one of them"},
+       "2 x.toml:1:7: train.lr is given twice, by itself or in a sweep: keep one of them"},
       {"sweep.zip = [{train.lr = [1]}]\n[sweep.train]\nlr = [2]",
        "2 x.toml:1:21: train.lr is given twice, by itself or in a sweep: keep one of them"},
       {"sweep.train.seed = [1]",
