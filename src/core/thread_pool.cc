@@ -10,13 +10,9 @@
 
 #include "core/error.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define FOVEA_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define FOVEA_TSAN 1
-#endif
-#endif
+// In the thread sanitizer's build this file alone is not instrumented: the sanitizer cannot see how oneTBB's
+// library synchronises with oneTBB's headers. Fork and join are told to it by hand instead, so that it judges
+// the parts, and only them.
 #ifdef FOVEA_TSAN
 extern "C" void __tsan_acquire(void*);
 extern "C" void __tsan_release(void*);
@@ -69,7 +65,6 @@ void ThreadPool::run(int64 parts, FunctionRef<void(int64, int)> body) {
     for (int64 part = 0; part < parts; ++part) body(part, 0);
     return;
   }
-  // The library is not built for the thread sanitizer: fork and join are told to it by hand.
   __tsan_release(this);
   arena_->arena.execute([&] {
     tbb::parallel_for(

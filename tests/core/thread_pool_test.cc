@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <numeric>
 #include <stdexcept>
 #include <thread>
@@ -69,12 +70,15 @@ TEST_P(Threads, SumsInTheOrderOfPartsHaveTheSameBits) {
 TEST(ThreadPool, SeveralThreadsReallyRunAtOnce) {
   ThreadPool pool(2);
   std::atomic<int> arrived{0};
-  // Each part waits for the other: one thread alone would never end.
+  std::atomic<int> together{0};
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  // Each part waits for the other; on one thread the first would wait in vain.
   pool.run(2, [&](int64, int) {
     ++arrived;
-    while (arrived.load() < 2) std::this_thread::yield();
+    while (arrived.load() < 2 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    together += arrived.load() == 2 && std::chrono::steady_clock::now() < deadline;
   });
-  EXPECT_EQ(arrived.load(), 2);
+  EXPECT_EQ(together.load(), 2);
 }
 
 TEST(ThreadPool, TwoPoolsServeTwoCallersAtOnce) {
