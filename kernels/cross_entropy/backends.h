@@ -1,0 +1,19 @@
+#pragma once
+
+#include "kernels/cross_entropy/cross_entropy.h"
+
+namespace fovea {
+
+namespace reference {
+void run(Execution& execution, const LinearCrossEntropy& op);
+void run(Execution& execution, const LinearLogits& op);
+}  // namespace reference
+
+namespace cpu {
+int64 scratch_bytes(const LinearCrossEntropy& op, int threads);
+int64 scratch_bytes(const LinearLogits& op, int threads);
+void run(Execution& execution, const LinearCrossEntropy& op);
+void run(Execution& execution, const LinearLogits& op);
+}  // namespace cpu
+
+}  // namespace fovea

@@ -1,0 +1,213 @@
+#include "kernels/cross_entropy/cross_entropy.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "harness.h"
+
+namespace fovea {
+namespace {
+
+using harness::Case;
+using harness::Role;
+using harness::Tensor;
+
+struct Problem {
+  int64 N = 1, C = 1, V = 1;
+  DType dtype = DType::f32;
+  bool bias = false, gradients = true, accumulators = true;
+  float softcap = 0;
+  harness::Layout layout = {};
+};
+
+enum Index { kHidden, kWeight, kBias, kTargets, kLosses, kDHidden, kDWeight, kDBias };
+
+std::vector<int64> where(bool there, std::vector<int64> shape) {
+  return there ? shape : std::vector<int64>{};
+}
+
+/// Every fifth row is ignored.
+double target_of(int64 n, int64 V) { return n % 5 == 3 ? -1.0 : static_cast<double>(n * 7919 % V); }
+
+Case case_of(const Problem& p, uint64 seed = 1) {
+  const bool sums = p.gradients && p.accumulators;
+  const auto small = [seed](int64 i) {  // logits of a few units
+    return 0.3 * RandomSequence{seed, RandomUse::synthetic, 50}.normal(static_cast<uint64>(i));
+  };
+  return {.operands = {{"hidden", p.dtype, {p.N, p.C}, Role::in, nullptr, p.layout},
+                       {"weight", p.dtype, {p.V, p.C}, Role::in, small, p.layout},
+                       {"bias", DType::f32, where(p.bias, {p.V})},
+                       {"targets", DType::i32, {p.N}, Role::in, [p](int64 n) { return target_of(n, p.V); }},
+                       {"losses", DType::f32, {p.N}, Role::out},
+                       {"dhidden", p.dtype, where(p.gradients, {p.N, p.C}), Role::out, nullptr, p.layout},
+                       {"dweight", DType::f32, where(sums, {p.V, p.C}), Role::inout, nullptr, p.layout},
+                       {"dbias", DType::f32, where(sums && p.bias, {p.V}), Role::inout}},
+          .call =
+              [p](Stream& stream, const auto& v) {
+                linear_cross_entropy(stream, {.hidden = v[kHidden],
+                                              .weight = v[kWeight],
+                                              .bias = v[kBias],
+                                              .targets = v[kTargets],
+                                              .losses = v[kLosses],
+                                              .dhidden = v[kDHidden],
+                                              .dweight = v[kDWeight],
+                                              .dbias = v[kDBias],
+                                              .softcap = p.softcap,
+                                              .gradient_scale = 0.125});
+              },
+          .seed = seed};
+}
+
+RC_GTEST_PROP(LinearCrossEntropy, MatchesTheOracle, ()) {
+  Problem p{.N = *rc::gen::inRange<int64>(0, 70),
+            .C = *rc::gen::inRange<int64>(1, 40),
+            .V = *rc::gen::inRange<int64>(1, 90)};
+  p.dtype = *rc::gen::element(DType::f32, DType::bf16);
+  p.bias = *rc::gen::arbitrary<bool>();
+  p.gradients = *rc::gen::arbitrary<bool>();
+  p.accumulators = *rc::gen::arbitrary<bool>();
+  p.softcap = *rc::gen::element(0.0f, 2.5f);
+  p.layout = {*rc::gen::inRange<int64>(0, 3), *rc::gen::inRange<int64>(0, 3)};
+  harness::expect_matches_reference(case_of(p, *rc::gen::arbitrary<uint64>()), {.roundings = 1, .sums = 64},
+                                    *rc::gen::inRange(1, 4));
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+/// Several chunks, the last one ragged; a vocabulary of several panels.
+std::vector<Problem> large_problems() {
+  return {{.N = 1100, .C = 33, .V = 257, .bias = true},
+          {.N = 1100, .C = 33, .V = 257, .dtype = DType::bf16, .softcap = 4},
+          {.N = 130, .C = 20, .V = 66'000 / 2}};
+}
+
+TEST(LinearCrossEntropy, ChunksMatchTheOracle) {
+  for (const Problem& p : large_problems()) harness::expect_matches_reference(case_of(p), {1, 128}, 2);
+}
+
+TEST(LinearCrossEntropy, HasTheSameBitsAtAnyThreads) {
+  for (const Problem& p : large_problems()) harness::expect_same_bits_at_any_threads(case_of(p));
+}
+
+TEST(LinearCrossEntropy, LossesDoNotDependOnWhetherGradientsAreAsked) {
+  Problem p{.N = 300, .C = 17, .V = 130, .softcap = 3};
+  const auto with = harness::run(case_of(p), Backend::cpu);
+  p.gradients = false;
+  const auto without = harness::run(case_of(p), Backend::cpu);
+  EXPECT_TRUE(with[kLosses].bits() == without[kLosses].bits());
+}
+
+TEST(LinearCrossEntropy, IgnoredRowsLoseNothingAndPullNothing) {
+  for (Backend backend : {Backend::reference, Backend::cpu}) {
+    const auto v = harness::run(case_of({.N = 20, .C = 6, .V = 9}), backend);
+    for (int64 n = 0; n < 20; ++n) {
+      EXPECT_EQ(v[kLosses].get(n) == 0, n % 5 == 3) << name_of(backend) << " row " << n;
+      for (int64 c = 0; c < 6; ++c) EXPECT_EQ(v[kDHidden].get(n * 6 + c) == 0, n % 5 == 3) << n;
+    }
+  }
+}
+
+TEST(LinearCrossEntropy, UniformLogitsLoseTheLogarithmOfTheVocabulary) {
+  for (Backend backend : {Backend::reference, Backend::cpu}) {
+    Case c = case_of({.N = 4, .C = 3, .V = 256});
+    c.operands[kWeight].value = [](int64) { return 0.0; };
+    EXPECT_NEAR(harness::run(c, backend)[kLosses].get(0), std::log(256.0), 1e-6);
+  }
+}
+
+TEST(LinearCrossEntropy, LargeLogitsStayFinite) {
+  Case c = case_of({.N = 8, .C = 4, .V = 50});
+  c.operands[kHidden].value = [](int64) { return 1e4; };
+  harness::expect_matches_reference(c, {4, 64});
+}
+
+TEST(LinearCrossEntropy, ANonFiniteRowSpoilsItsOwnLossAlone) {
+  for (double bad : {std::nan(""), std::numeric_limits<double>::infinity()})
+    for (float softcap : {0.0f, 5.0f})
+      for (Backend backend : {Backend::reference, Backend::cpu})
+        for (int64 V : {5, 64, 77}) {
+          Case c = case_of({.N = 20, .C = 6, .V = V, .softcap = softcap});
+          c.operands[kHidden].value = [bad](int64 i) { return i / 6 == 7 || i / 6 == 8 ? bad : 0.5; };
+          const auto v = harness::run(c, backend);
+          for (int64 n = 0; n < 20; ++n)  // row 8 is ignored
+            EXPECT_EQ(std::isfinite(v[kLosses].get(n)), n != 7) << name_of(backend) << " row " << n;
+          EXPECT_FALSE(std::isfinite(v[kDHidden].get(7 * 6)));
+          EXPECT_TRUE(std::isfinite(v[kDHidden].get(6 * 6)));
+        }
+}
+
+TEST(LinearCrossEntropy, NeverHoldsMoreThanAChunkOfLogits) {
+  Stream planning(Backend::cpu, 2, Stream::Mode::plan);
+  const int64 N = 16'384, C = 64, V = 50'257;
+  const View hidden(nullptr, DType::f32, {N, C}), weight(nullptr, DType::f32, {V, C});
+  linear_cross_entropy(planning, {.hidden = hidden,
+                                  .weight = weight,
+                                  .bias = {},
+                                  .targets = View(nullptr, DType::i32, {N}),
+                                  .losses = View(nullptr, DType::f32, {N}),
+                                  .dhidden = hidden,
+                                  .dweight = weight,
+                                  .dbias = {}});
+  EXPECT_LT(planning.peak_scratch_bytes(), 32 << 20);  // all logits: 3 GiB
+  EXPECT_EQ(planning.flops(), 3 * 2.0 * N * C * V);
+}
+
+TEST(Reference, CrossEntropyGradientsMatchFiniteDifferences) {
+  for (float softcap : {0.0f, 1.5f}) {
+    Case c = case_of({.N = 9, .C = 4, .V = 7, .dtype = DType::f64, .bias = true, .softcap = softcap});
+    c.operands[kDWeight].value = c.operands[kDBias].value = [](int64) { return 0.0; };
+    const auto gradients = harness::run(c, Backend::reference);
+    std::vector<Tensor> v = harness::make_operands(c, Backend::reference);
+    Stream stream(Backend::reference);
+    const auto loss = [&] {
+      c.call(stream, harness::views_of(v));
+      double sum = 0;
+      for (int64 n = 0; n < 9; ++n) sum += v[kLosses].get(n);
+      return 0.125 * sum;
+    };
+    harness::expect_gradient(v[kHidden], gradients[kDHidden], loss, "hidden");
+    harness::expect_gradient(v[kWeight], gradients[kDWeight], loss, "weight");
+    harness::expect_gradient(v[kBias], gradients[kDBias], loss, "bias");
+  }
+}
+
+RC_GTEST_PROP(LinearLogits, MatchesTheOracle, ()) {
+  const auto N = *rc::gen::inRange<int64>(0, 40), C = *rc::gen::inRange<int64>(1, 40);
+  const auto V = *rc::gen::inRange<int64>(1, 90);
+  const DType dtype = *rc::gen::element(DType::f32, DType::bf16);
+  const float softcap = *rc::gen::element(0.0f, 2.5f);
+  const Case c{.operands = {{"hidden", dtype, {N, C}},
+                            {"weight", dtype, {V, C}},
+                            {"bias", DType::f32, where(*rc::gen::arbitrary<bool>(), {V})},
+                            {"logits", DType::f32, {N, V}, Role::out, nullptr, {2, 1}}},
+               .call = [softcap](Stream& stream, const auto& v) {
+                 linear_logits(stream, {v[0], v[1], v[2], v[3], softcap});
+               }};
+  harness::expect_matches_reference(c, {.roundings = 1, .sums = 32}, 2);
+  RC_ASSERT(!::testing::Test::HasFailure());
+}
+
+TEST(LinearLogits, ANaNStaysInItsRow) {
+  for (float softcap : {0.0f, 2.0f}) {
+    const Case c{
+        .operands =
+            {{"hidden", DType::f32, {5, 3}, Role::in, [](int64 i) { return i == 7 ? std::nan("") : 1.0; }},
+             {"weight", DType::f32, {20, 3}},
+             {"logits", DType::f32, {5, 20}, Role::out}},
+        .call = [softcap](Stream& stream, const auto& v) {
+          linear_logits(stream, {v[0], v[1], {}, v[2], softcap});
+        }};
+    const Tensor logits = std::move(harness::run(c, Backend::cpu)[2]);
+    for (int64 i = 0; i < 100; ++i) EXPECT_EQ(std::isnan(logits.get(i)), i / 20 == 2) << i;
+  }
+}
+
+TEST(CrossEntropyDeathTest, ATargetBeyondTheVocabularyAborts) {
+  for (Backend backend : {Backend::reference, Backend::cpu}) {
+    Case c = case_of({.N = 3, .C = 2, .V = 9});
+    c.operands[kTargets].value = [](int64) { return 9.0; };
+    EXPECT_DEATH(harness::run(c, backend), "target 9 of 9");
+  }
+}
+
+}  // namespace
+}  // namespace fovea
