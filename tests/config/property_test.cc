@@ -116,7 +116,7 @@ RC_GTEST_PROP(Property, OverridesSayTheSameAsAFile, ()) {
   for (const ConfigKey& key : config_keys())
     overrides.push_back(std::string(key.path) + "=" + toml_of(value_of(key, config)));
   // A seed set after the list of seeds would stand for it.
-  std::ranges::rotate(overrides, overrides.begin() + 3);
+  std::rotate(overrides.begin(), overrides.begin() + 3, overrides.end());
   RC_ASSERT(toml_text(folder.load("", overrides).config) == toml_text(config));
 }
 
