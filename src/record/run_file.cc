@@ -1,0 +1,294 @@
+#include "record/run_file.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "record/hdf5.h"
+
+namespace fovea {
+namespace {
+
+using h5::Group;
+
+constexpr const char* kFormat = "fovea run";
+constexpr int64 kFormatVersion = 1;
+
+/// Names, units and meanings of the columns, in one place for the writer and the reader.
+struct Column {
+  const char* name;
+  const char* units;
+  const char* meaning;
+  std::vector<double> StepSeries::*values;
+};
+const Column kColumns[] = {
+    {"train_loss", "nat/token", "mean cross entropy of the step's batch", &StepSeries::train_loss},
+    {"lr", "1", "learning rate of the step", &StepSeries::lr},
+    {"grad_norm", "1", "global norm of the gradient before clipping", &StepSeries::grad_norm},
+    {"tokens_per_second", "token/s", "tokens trained on per second of the step",
+     &StepSeries::tokens_per_second},
+    {"flops_per_second", "FLOP/s", "operations that the mask shows per second",
+     &StepSeries::flops_per_second},
+};
+
+void describe(const Group& group, const std::string& dataset, const char* units, const char* meaning) {
+  group.set_attribute(dataset, "units", std::string(units));
+  group.set_attribute(dataset, "long_name", std::string(meaning));
+}
+
+template <class T>
+void write_scalar(const Group& group, const std::string& name, T value, const char* units,
+                  const char* meaning) {
+  group.write<T>(name, {}, std::span<const T>(&value, 1));
+  describe(group, name, units, meaning);
+}
+
+template <class T>
+T read_scalar(const Group& group, const std::string& name) {
+  const h5::Array<T> array = group.read<T>(name);
+  if (array.values.size() != 1)
+    fail_input("{}: has {} values, wanted is one", group.where(name), array.values.size());
+  return array.values[0];
+}
+
+/// The one table of what provenance holds, walked by the writer and by the reader.
+template <class Record, class Text, class Count>
+void each_provenance(Record& p, Text text, Count count) {
+  text("version", p.version);
+  text("commit", p.commit);
+  text("compiler", p.compiler);
+  text("flags", p.flags);
+  text("host", p.host);
+  text("cpu", p.cpu);
+  text("instruction_set", p.instruction_set);
+  text("backend", p.backend);
+  text("started", p.started);
+  text("finished", p.finished);
+  text("command", p.command);
+  count("cores", p.cores);
+  count("memory_bytes", p.memory_bytes);
+  count("threads", p.threads);
+}
+
+void write_identity(const Group& root, const RunRecord& r) {
+  root.set_attribute(".", "format", std::string(kFormat));
+  root.set_attribute(".", "format_version", kFormatVersion);
+  root.set_attribute(".", "name", r.name);
+  root.set_attribute(".", "identity", r.identity);
+  root.set_attribute(".", "state", std::string(name_of(r.state)));
+  root.set_attribute(".", "role", std::string(name_of(r.role)));
+  root.set_attribute(".", "error", r.error);
+  root.set_attribute(".", "seed", r.seed);
+  root.write<std::string>("config", {}, std::span<const std::string>(&r.config, 1));
+  const Group corpus = root.create_group("corpus");
+  corpus.set_attribute(".", "description", r.corpus.description);
+  corpus.set_attribute(".", "fingerprint", r.corpus.fingerprint);
+  const Group lineage = root.create_group("lineage");
+  lineage.set_attribute(".", "baseline", r.lineage.baseline);
+  lineage.set_attribute(".", "checkpoint", r.lineage.checkpoint);
+  lineage.set_attribute(".", "conversion", r.lineage.conversion);
+  lineage.set_attribute(".", "alpha", r.lineage.alpha);
+  lineage.set_attribute(".", "q_heads", r.lineage.q_heads);
+  lineage.set_attribute(".", "kv_heads", r.lineage.kv_heads);
+  const Group provenance = root.create_group("provenance");
+  each_provenance(
+      r.provenance, [&](const char* key, const std::string& v) { provenance.set_attribute(".", key, v); },
+      [&](const char* key, int64 v) { provenance.set_attribute(".", key, v); });
+  provenance.set_attribute(".", "dirty", r.provenance.dirty);
+}
+
+void write_resolved(const Group& root, const std::vector<Attribute>& attributes) {
+  const Group group = root.create_group("resolved");
+  std::vector<std::string> paths, units, sources;
+  for (const Attribute& a : attributes) {
+    group.set_attribute(".", a.path, a.value);
+    paths.push_back(a.path);
+    units.push_back(a.unit);
+    sources.push_back(a.source);
+  }
+  group.write("path", paths);
+  group.write("unit", units);
+  group.write("source", sources);
+}
+
+void write_series(const Group& root, const StepSeries& series) {
+  const Group group = root.create_group("series");
+  group.write("step", series.step);
+  describe(group, "step", "1", "optimizer steps done, from 1");
+  group.make_scale("step");
+  group.write("tokens", series.tokens);
+  describe(group, "tokens", "token", "tokens trained on by then");
+  group.attach_scale("tokens", 0, "step");
+  for (const Column& column : kColumns) {
+    const std::vector<double>& values = series.*column.values;
+    FOVEA_CHECK(values.size() == series.size(), "series/{} has {} of {} entries", column.name, values.size(),
+                series.size());
+    group.write(column.name, values);
+    describe(group, column.name, column.units, column.meaning);
+    group.attach_scale(column.name, 0, "step");
+  }
+}
+
+void write_evaluations(const Group& root, const RunRecord& r) {
+  const Group group = root.create_group("evaluations");
+  std::vector<int64> step;
+  std::vector<double> loss, bits;
+  for (const Evaluation& e : r.evaluations) {
+    step.push_back(e.step);
+    loss.push_back(e.loss);
+    bits.push_back(e.bits_per_byte);
+  }
+  group.write("step", step);
+  describe(group, "step", "1", "optimizer steps done before the evaluation");
+  group.make_scale("step");
+  group.write("loss", loss);
+  describe(group, "loss", "nat/token", "mean cross entropy over the held-out split");
+  group.write("bits_per_byte", bits);
+  describe(group, "bits_per_byte", "bit/byte", "the same, per byte of text");
+  group.attach_scale("loss", 0, "step");
+  group.attach_scale("bits_per_byte", 0, "step");
+  if (r.evaluations.empty()) return;
+  const Group last = root.create_group("final");
+  write_scalar(last, "step", step.back(), "1", "optimizer steps done");
+  write_scalar(last, "loss", loss.back(), "nat/token", "held-out loss at the last evaluation");
+  write_scalar(last, "bits_per_byte", bits.back(), "bit/byte", "the same, per byte of text");
+}
+
+void write_numbers(const Group& root, const RunRecord& r) {
+  const Group counts = root.create_group("counts");
+  write_scalar(counts, "parameters", r.counts.parameters, "1", "trained numbers, tied ones once");
+  write_scalar(counts, "tokens", r.counts.tokens, "token", "trained on, in the whole run");
+  write_scalar(counts, "flops_per_token", r.counts.flops_per_token, "FLOP/token",
+               "of training, as the mask shows");
+  write_scalar(counts, "kv_bytes_per_token", r.counts.kv_bytes_per_token, "byte/token",
+               "of a KV cache, all layers");
+  const Group memory = root.create_group("memory");
+  write_scalar(memory, "predicted", r.memory.predicted_bytes, "byte", "by the planner, before the run");
+  write_scalar(memory, "measured_peak", r.memory.measured_peak_bytes, "byte",
+               "peak resident, less what was there before the model; 0: not measured");
+  write_scalar(memory, "scratch", r.memory.scratch_bytes, "byte",
+               "the part of the prediction that is scratch");
+  const Group timing = root.create_group("timing");
+  write_scalar(timing, "total", r.seconds, "s", "training and evaluating, over all resumes");
+}
+
+void read_identity(const Group& root, RunRecord& r) {
+  r.name = root.attribute<std::string>(".", "name");
+  r.identity = root.attribute<std::string>(".", "identity");
+  r.state = run_state_named(root.attribute<std::string>(".", "state"), root.where());
+  r.role = run_role_named(root.attribute<std::string>(".", "role"), root.where());
+  r.error = root.attribute<std::string>(".", "error");
+  r.seed = root.attribute<int64>(".", "seed");
+  r.config = read_scalar<std::string>(root, "config");
+  const Group corpus = root.group("corpus");
+  r.corpus = {corpus.attribute<std::string>(".", "description"),
+              corpus.attribute<std::string>(".", "fingerprint")};
+  const Group lineage = root.group("lineage");
+  r.lineage = {
+      lineage.attribute<std::string>(".", "baseline"),   lineage.attribute<std::string>(".", "checkpoint"),
+      lineage.attribute<std::string>(".", "conversion"), lineage.attribute<double>(".", "alpha"),
+      lineage.attribute<int64>(".", "q_heads"),          lineage.attribute<int64>(".", "kv_heads")};
+  const Group provenance = root.group("provenance");
+  each_provenance(
+      r.provenance, [&](const char* key, std::string& v) { v = provenance.attribute<std::string>(".", key); },
+      [&](const char* key, int64& v) { v = provenance.attribute<int64>(".", key); });
+  r.provenance.dirty = provenance.attribute<bool>(".", "dirty");
+}
+
+void expect_length(const Group& group, const char* name, size_t length, size_t wanted) {
+  if (length != wanted) fail_input("{}: has {} entries, but step has {}", group.where(name), length, wanted);
+}
+
+std::vector<Attribute> read_resolved(const Group& root) {
+  const Group group = root.group("resolved");
+  const auto paths = group.read_list<std::string>("path");
+  const auto units = group.read_list<std::string>("unit");
+  const auto sources = group.read_list<std::string>("source");
+  if (units.size() != paths.size() || sources.size() != paths.size())
+    fail_input("{}: path, unit and source differ in length", group.where());
+  std::vector<Attribute> attributes;
+  for (size_t i = 0; i < paths.size(); ++i)
+    attributes.push_back({paths[i], group.any_attribute(".", paths[i]), units[i], sources[i]});
+  return attributes;
+}
+
+StepSeries read_series(const Group& root) {
+  const Group group = root.group("series");
+  StepSeries series;
+  series.step = group.read_list<int64>("step");
+  for (size_t i = 1; i < series.size(); ++i)
+    if (series.step[i] <= series.step[i - 1])
+      fail_input("{}: step {} stands after step {}", group.where("step"), series.step[i], series.step[i - 1]);
+  series.tokens = group.read_list<int64>("tokens");
+  expect_length(group, "tokens", series.tokens.size(), series.size());
+  for (const Column& column : kColumns) {
+    series.*column.values = group.read_list<double>(column.name);
+    expect_length(group, column.name, (series.*column.values).size(), series.size());
+  }
+  return series;
+}
+
+std::vector<Evaluation> read_evaluations(const Group& root) {
+  const Group group = root.group("evaluations");
+  const auto step = group.read_list<int64>("step");
+  const auto loss = group.read_list<double>("loss");
+  const auto bits = group.read_list<double>("bits_per_byte");
+  expect_length(group, "loss", loss.size(), step.size());
+  expect_length(group, "bits_per_byte", bits.size(), step.size());
+  std::vector<Evaluation> evaluations;
+  for (size_t i = 0; i < step.size(); ++i) evaluations.push_back({step[i], loss[i], bits[i]});
+  return evaluations;
+}
+
+void write_record(const std::filesystem::path& path, const RunRecord& record) {
+  const Group root = h5::create_file(path);
+  write_identity(root, record);
+  write_resolved(root, record.attributes);
+  write_series(root, record.series);
+  write_evaluations(root, record);
+  write_numbers(root, record);
+  root.flush();
+}
+
+}  // namespace
+
+void write_run_file(const std::filesystem::path& path, const RunRecord& record) {
+  std::filesystem::path temporary = path;
+  temporary += fmt::format(".tmp.{}", ::getpid());
+  try {
+    write_record(temporary, record);
+    sync_to_disk(temporary);
+    rename_durably(temporary, path);
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    throw;
+  }
+}
+
+RunRecord read_run_file(const std::filesystem::path& path) {
+  const Group root = h5::open_file(path);
+  if (!root.has_attribute(".", "format") || root.attribute<std::string>(".", "format") != kFormat)
+    fail_input("{}: is not a run's file (its attribute \"format\" is not \"{}\")", path.string(), kFormat);
+  const int64 version = root.attribute<int64>(".", "format_version");
+  if (version != kFormatVersion)
+    fail_input("{}: is written in version {} of the format; this program reads version {}", path.string(),
+               version, kFormatVersion);
+  RunRecord r;
+  read_identity(root, r);
+  r.attributes = read_resolved(root);
+  r.series = read_series(root);
+  r.evaluations = read_evaluations(root);
+  const Group counts = root.group("counts"), memory = root.group("memory");
+  r.counts = {read_scalar<int64>(counts, "parameters"), read_scalar<int64>(counts, "tokens"),
+              read_scalar<double>(counts, "flops_per_token"),
+              read_scalar<int64>(counts, "kv_bytes_per_token")};
+  r.memory = {read_scalar<int64>(memory, "predicted"), read_scalar<int64>(memory, "measured_peak"),
+              read_scalar<int64>(memory, "scratch")};
+  r.seconds = read_scalar<double>(root.group("timing"), "total");
+  return r;
+}
+
+}  // namespace fovea
