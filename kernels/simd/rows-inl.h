@@ -47,9 +47,30 @@ HWY_INLINE void store_row(F32V x, bf16* p, Whole) {
   const hn::RebindToSigned<U32> di;
   hn::StoreU(hn::DemoteTo(U16(), hn::BitCast(di, bits)), U16(), reinterpret_cast<uint16_t*>(p));
 }
-/// The end of a row goes through a buffer, so that its elements have the bits that whole vectors give.
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE bool is_half(Part) { return false; }
+template <class T>
+HWY_INLINE F32V load_half(const T*) {
+  return hn::Zero(F32());
+}
+#else
+/// Half a vector, which is what short heads are on wide processors, is loaded as such: the detour over a
+/// buffer would wait for its own stores.
+HWY_INLINE bool is_half(Part part) { return 2 * part.n == hn::Lanes(F32()); }
+HWY_INLINE F32V load_half(const float* p) {
+  return hn::ZeroExtendVector(F32(), hn::LoadU(hn::Half<F32>(), p));
+}
+HWY_INLINE F32V load_half(const bf16* p) {
+  const auto bits = hn::LoadU(hn::Half<U16>(), reinterpret_cast<const uint16_t*>(p));
+  const auto shifted = hn::ShiftLeft<16>(hn::PromoteTo(hn::Half<U32>(), bits));
+  return hn::ZeroExtendVector(F32(), hn::BitCast(hn::Half<F32>(), shifted));
+}
+#endif
+/// The end of a row otherwise goes through a buffer, so that its elements have the bits that whole vectors
+/// give.
 template <class T>
 HWY_INLINE F32V load_row(const T* p, Part part) {
+  if (is_half(part)) return load_half(p);
   HWY_ALIGN T lanes[hn::MaxLanes(F32())] = {};
   std::memcpy(static_cast<void*>(lanes), p, part.n * sizeof(T));
   return load_row(lanes, Whole());
@@ -58,7 +79,10 @@ template <class T>
 HWY_INLINE void store_row(F32V x, T* p, Part part) {
   HWY_ALIGN T lanes[hn::MaxLanes(F32())];
   store_row(x, lanes, Whole());
-  std::memcpy(static_cast<void*>(p), lanes, part.n * sizeof(T));
+  if (is_half(part))
+    std::memcpy(static_cast<void*>(p), lanes, hn::MaxLanes(F32()) / 2 * sizeof(T));
+  else
+    std::memcpy(static_cast<void*>(p), lanes, part.n * sizeof(T));
 }
 
 /// f(i, Whole) for each whole vector of a row of n elements, f(i, Part) for what is left.

@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "harness.h"
+#include "targets.h"
 
 namespace fovea {
 namespace {
@@ -60,6 +61,17 @@ RC_GTEST_PROP(Activation, MatchesTheReference, ()) {
   harness::expect_matches_reference(forward(o), {.roundings = 1, .sums = 2}, 2);
   harness::expect_matches_reference(backward(o), {.roundings = 1, .sums = 2}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
+}
+
+TEST(Activation, MatchesTheReferenceOnEveryInstructionSet) {
+  harness::for_each_instruction_set([] {
+    for (ActivationKind kind : kKinds)
+      for (DType dtype : {DType::f32, DType::bf16}) {
+        const Options o{.N = 2, .C = 77, .kind = kind, .dtype = dtype};
+        harness::expect_matches_reference(forward(o), {.sums = 2});
+        harness::expect_matches_reference(backward(o), {.sums = 2});
+      }
+  });
 }
 
 // Not relative to the largest value of the tensor but to each value itself: small results count too.

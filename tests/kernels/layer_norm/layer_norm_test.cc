@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "harness.h"
+#include "targets.h"
 
 namespace fovea {
 namespace {
@@ -83,6 +84,17 @@ RC_GTEST_PROP(LayerNorm, MatchesTheReference, ()) {
   harness::expect_matches_reference(forward(o), {.sums = 32}, 2);
   harness::expect_matches_reference(backward(o), {.sums = 32}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
+}
+
+TEST(LayerNorm, MatchesTheReferenceOnEveryInstructionSet) {
+  harness::for_each_instruction_set([] {
+    for (DType dtype : {DType::f32, DType::bf16})
+      for (int64 C : {2, 4, 8, 15, 40}) {
+        const Options o{.N = 3, .C = C, .x = dtype, .y = dtype, .accumulate = true};
+        harness::expect_matches_reference(forward(o));
+        harness::expect_matches_reference(backward(o));
+      }
+  });
 }
 
 TEST(LayerNorm, HasTheSameBitsAtAnyThreads) {

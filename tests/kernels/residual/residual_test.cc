@@ -5,6 +5,7 @@
 
 #include "harness.h"
 #include "kernels/residual/dropout.h"
+#include "targets.h"
 
 namespace fovea {
 namespace {
@@ -131,6 +132,15 @@ RC_GTEST_PROP(Residual, AnyPartitionOfTheRowsGivesTheSameBits, ()) {
                           .out = out.view().slice(rows),
                           .dropout = with_probability(0.5f, 3 + static_cast<uint64>(rows.begin))});
   RC_ASSERT(out.bits() == t[2].bits());
+}
+
+TEST(Residual, DrawsTheSameMaskOnEveryInstructionSet) {
+  const Options o{.N = 3, .C = 77, .y = DType::bf16, .dropout = with_probability(0.4f, 0xffffffff)};
+  const std::vector<bool> keep = kept(o, Backend::reference);
+  harness::for_each_instruction_set([&] {
+    EXPECT_EQ(kept(o, Backend::cpu), keep);
+    harness::expect_matches_reference(forward(o), {.sums = 1});
+  });
 }
 
 TEST(Residual, OtherSeedsAndStreamsDrawOtherMasks) {

@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "harness.h"
+#include "targets.h"
 
 namespace fovea {
 namespace {
@@ -79,6 +80,17 @@ RC_GTEST_PROP(RmsNorm, MatchesTheReference, ()) {
   harness::expect_matches_reference(forward(o), {.sums = 8}, 2);
   harness::expect_matches_reference(backward(o), {.roundings = 1, .sums = 32}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
+}
+
+TEST(RmsNorm, MatchesTheReferenceOnEveryInstructionSet) {
+  harness::for_each_instruction_set([] {
+    for (DType dtype : {DType::f32, DType::bf16})
+      for (int64 C : {1, 2, 4, 8, 15, 40}) {
+        const Options o{.N = 3, .C = C, .x = dtype, .y = dtype, .accumulate = true};
+        harness::expect_matches_reference(forward(o), {.sums = 8});
+        harness::expect_matches_reference(backward(o));
+      }
+  });
 }
 
 TEST(RmsNorm, HasTheSameBitsAtAnyThreads) {

@@ -6,6 +6,7 @@
 #include <complex>
 
 #include "harness.h"
+#include "targets.h"
 
 namespace fovea {
 namespace {
@@ -76,6 +77,18 @@ rc::Gen<Options> any_options() {
 RC_GTEST_PROP(Rope, MatchesTheReference, ()) {
   harness::expect_matches_reference(rotation(*any_options()), {.sums = 2}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
+}
+
+TEST(Rope, MatchesTheReferenceOnEveryInstructionSet) {
+  harness::for_each_instruction_set([] {
+    for (DType dtype : {DType::f32, DType::bf16})
+      for (bool interleaved : {false, true})
+        for (int64 planes : {1, 2, 4, 8, 11, 16}) {
+          const Options o{
+              .N = 3, .H = 2, .planes = planes, .rest = 1, .dtype = dtype, .interleaved = interleaved};
+          harness::expect_matches_reference(rotation(o), {.sums = 2});
+        }
+  });
 }
 
 TEST(Rope, HasTheSameBitsAtAnyThreadsAndInPlace) {
