@@ -1,0 +1,205 @@
+#include "convert/safetensors.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/error.h"
+
+namespace fovea {
+namespace {
+
+using nlohmann::json;
+static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
+
+constexpr int64 kMaxHeader = 100'000'000;  // as the format's own reader allows
+
+std::optional<DType> dtype_in_file(std::string_view name) {
+  if (name == "F32") return DType::f32;
+  if (name == "BF16") return DType::bf16;
+  if (name == "F16") return DType::f16;
+  if (name == "F64") return DType::f64;
+  if (name == "I32") return DType::i32;
+  return std::nullopt;
+}
+
+std::string_view name_in_file(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "F32";
+    case DType::bf16:
+      return "BF16";
+    case DType::f16:
+      return "F16";
+    case DType::f64:
+      return "F64";
+    case DType::i32:
+      return "I32";
+  }
+  return "";
+}
+
+int64 checked_integer(const json& value) {
+  if (!value.is_number_unsigned() || value.get<uint64>() > uint64{1} << 60)
+    throw std::invalid_argument("not a size");
+  return static_cast<int64>(value.get<uint64>());
+}
+
+// Throws std::invalid_argument with the reason.
+SafeTensors::Tensor parse_tensor(const json& entry, int64 data_bytes) {
+  SafeTensors::Tensor tensor;
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+      !entry.contains("data_offsets"))
+    throw std::invalid_argument("has no dtype, shape or data_offsets");
+  if (!entry["dtype"].is_string()) throw std::invalid_argument("dtype is no string");
+  const auto dtype = dtype_in_file(entry["dtype"].get<std::string>());
+  if (!dtype) throw std::invalid_argument("dtype " + entry["dtype"].get<std::string>() + " is not supported");
+  tensor.dtype = *dtype;
+  if (!entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2)
+    throw std::invalid_argument("shape or data_offsets is not a list as it must be");
+  int64 elements = 1;
+  for (const json& size : entry["shape"]) {
+    tensor.shape.push_back(checked_integer(size));
+    if (__builtin_mul_overflow(elements, tensor.shape.back(), &elements) || elements > (int64{1} << 58))
+      throw std::invalid_argument("its shape is too large");
+  }
+  tensor.bytes = {checked_integer(entry["data_offsets"][0]), checked_integer(entry["data_offsets"][1])};
+  if (tensor.bytes.begin > tensor.bytes.end || tensor.bytes.end > data_bytes)
+    throw std::invalid_argument("its data lie outside of the file: is it truncated?");
+  if (tensor.bytes.size() != elements * size_of(tensor.dtype))
+    throw std::invalid_argument("its data are not as long as its shape says");
+  return tensor;
+}
+
+json parse_header(const std::filesystem::path& path, std::span<const std::byte> file, int64& header_bytes) {
+  uint64 length = 0;
+  if (file.size() < sizeof length)
+    fail_input("{}: not a safetensors file: shorter than its header", path.string());
+  std::memcpy(&length, file.data(), sizeof length);
+  if (length > static_cast<uint64>(kMaxHeader) || length > file.size() - sizeof length)
+    fail_input("{}: not a safetensors file, or truncated: its header would be {} bytes long", path.string(),
+               length);
+  header_bytes = static_cast<int64>(length);
+  const char* text = reinterpret_cast<const char*>(file.data()) + sizeof length;
+  json header = json::parse(text, text + length, nullptr, false);
+  if (!header.is_object())
+    fail_input("{}: not a safetensors file: its header is no JSON object", path.string());
+  return header;
+}
+
+}  // namespace
+
+int64 SafeTensors::Tensor::elements() const {
+  int64 n = 1;
+  for (const int64 size : shape) n *= size;
+  return n;
+}
+
+SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_(path) {
+  int64 header_bytes = 0;
+  const json header = parse_header(path, file_.bytes(), header_bytes);
+  data_ = file_.bytes().subspan(sizeof(uint64) + static_cast<size_t>(header_bytes));
+  std::vector<Range> ranges;
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      for (const auto& [key, value] : entry.items()) {
+        if (!value.is_string()) fail_input("{}: the metadata's {} is no string", path.string(), key);
+        metadata_[key] = value.get<std::string>();
+      }
+      continue;
+    }
+    try {
+      const Tensor tensor = parse_tensor(entry, static_cast<int64>(data_.size()));
+      ranges.push_back(tensor.bytes);
+      tensors_[name] = tensor;
+    } catch (const std::invalid_argument& error) {
+      fail_input("{}: tensor {}: {}", path.string(), name, error.what());
+    }
+  }
+  std::sort(ranges.begin(), ranges.end(), [](Range a, Range b) { return a.begin < b.begin; });
+  int64 end = 0;
+  for (const Range range : ranges) {
+    if (range.begin != end)
+      fail_input("{}: tensors overlap or leave a gap at byte {}", path.string(), range.begin);
+    end = range.end;
+  }
+  if (end != static_cast<int64>(data_.size()))
+    fail_input("{}: {} bytes of data, its tensors take {}", path.string(), data_.size(), end);
+}
+
+const SafeTensors::Tensor& SafeTensors::tensor(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) fail_input("{}: holds no tensor {}", path_.string(), name);
+  return found->second;
+}
+
+std::span<const std::byte> SafeTensors::bytes(const Tensor& tensor) const {
+  return data_.subspan(static_cast<size_t>(tensor.bytes.begin), static_cast<size_t>(tensor.bytes.size()));
+}
+
+std::vector<float> SafeTensors::read_f32(std::string_view name) const {
+  const Tensor& from = tensor(name);
+  std::vector<float> out(static_cast<size_t>(from.elements()));
+  const std::span<const std::byte> raw = bytes(from);
+  if (from.dtype == DType::f64) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      double value = 0;
+      std::memcpy(&value, raw.data() + i * sizeof value, sizeof value);
+      out[i] = static_cast<float>(value);
+    }
+    return out;
+  }
+  if (from.dtype == DType::i32) fail_input("{}: tensor {} holds integers", path_.string(), name);
+  dispatch(from.dtype, [&]<class T>() {
+    for (size_t i = 0; i < out.size(); ++i) {
+      T value;
+      std::memcpy(&value, raw.data() + i * sizeof value, sizeof value);
+      out[i] = to_f32(value);
+    }
+  });
+  return out;
+}
+
+void SafeTensors::read_into(std::string_view name, const View& to) const {
+  const Tensor& from = tensor(name);
+  bool same = from.dtype == to.dtype() && static_cast<int>(from.shape.size()) == to.rank();
+  for (int axis = 0; same && axis < to.rank(); ++axis)
+    same = from.shape[static_cast<size_t>(axis)] == to.size(axis);
+  if (!same)
+    fail_input("{}: tensor {} is {} ({}), this model wants {}", path_.string(), name, name_of(from.dtype),
+               fmt::join(from.shape, ", "), to.describe());
+  FOVEA_CHECK(to.contiguous(), "{} is read into strided memory", name);
+  const std::span<const std::byte> raw = bytes(from);
+  if (!raw.empty()) std::memcpy(to.data(), raw.data(), raw.size());
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::vector<NamedView>& tensors,
+                       const std::map<std::string, std::string, std::less<>>& metadata) {
+  json header;
+  header["__metadata__"] = metadata;
+  std::vector<std::span<const std::byte>> parts(2);
+  int64 offset = 0;
+  for (const NamedView& tensor : tensors) {
+    const View& view = tensor.view;
+    FOVEA_CHECK(view.contiguous(), "{} is written from strided memory", tensor.name);
+    std::vector<int64> shape;
+    for (int axis = 0; axis < view.rank(); ++axis) shape.push_back(view.size(axis));
+    header[tensor.name] = {{"dtype", name_in_file(view.dtype())},
+                           {"shape", shape},
+                           {"data_offsets", {offset, offset + view.bytes()}}};
+    offset += view.bytes();
+    parts.emplace_back(static_cast<const std::byte*>(view.data()), static_cast<size_t>(view.bytes()));
+  }
+  std::string text = header.dump();
+  text.resize(static_cast<size_t>(round_up(static_cast<int64>(text.size()), 8)), ' ');  // data begin aligned
+  const uint64 length = text.size();
+  parts[0] = std::as_bytes(std::span(&length, 1));
+  parts[1] = std::as_bytes(std::span(text.data(), text.size()));
+  write_file_atomically(path, parts);
+}
+
+}  // namespace fovea
