@@ -77,7 +77,8 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   sync_to_disk(directory_of(to));
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data) {
+void write_file_atomically(const std::filesystem::path& path,
+                           std::span<const std::span<const std::byte>> parts) {
   std::filesystem::path temporary = path;
   temporary += fmt::format(".tmp.{}", ::getpid());
   Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
@@ -87,15 +88,20 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
     fail_run("{}: cannot be written: {}", path.string(), std::strerror(reason));
   };
   if (file.get() < 0) fail();
-  size_t done = 0;
-  while (done < data.size()) {
-    const ssize_t n = ::write(file.get(), data.data() + done, data.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail();
-    done += static_cast<size_t>(n);
+  for (std::span<const std::byte> part : parts) {
+    while (!part.empty()) {
+      const ssize_t n = ::write(file.get(), part.data(), part.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail();
+      part = part.subspan(static_cast<size_t>(n));
+    }
   }
   if (::fsync(file.get()) != 0 || file.close() != 0) fail();
   rename_durably(temporary, path);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data) {
+  write_file_atomically(path, std::span<const std::span<const std::byte>>(&data, 1));
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -17,6 +17,9 @@ std::string read_file(const std::filesystem::path& path);
 /// it was.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+/// The parts one after another.
+void write_file_atomically(const std::filesystem::path& path,
+                           std::span<const std::span<const std::byte>> parts);
 
 /// Makes what was written to an existing file, or the entries of a directory, survive a power cut.
 void sync_to_disk(const std::filesystem::path& path);

@@ -1,0 +1,66 @@
+#include "train/gradient_tree.h"
+
+#include <bit>
+#include <limits>
+
+#include "kernels/reduce/reduce.h"
+
+namespace fovea {
+namespace {
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
+}
+
+int64 GradientTree::buffers(int64 grains) {
+  // One per bit of the highest count that is still open (grains - 1), and the one being filled.
+  return 1 + static_cast<int64>(std::bit_width(static_cast<uint64>(grains - 1)));
+}
+
+GradientTree::GradientTree(DType dtype, int64 elements, int64 grains) {
+  for (int64 i = 0; i < buffers(grains); ++i)
+    buffers_.emplace_back(dtype, std::initializer_list<int64>{elements});
+  start();
+}
+
+void GradientTree::start() {
+  levels_.clear();
+  free_.clear();
+  for (size_t i = buffers_.size(); i-- > 0;) free_.push_back(i);
+}
+
+const View& GradientTree::next(Stream& stream) {
+  FOVEA_CHECK(!free_.empty(), "more grains than the tree was made for");
+  current_ = free_.back();
+  free_.pop_back();
+  fill_zero(stream, buffers_[current_].view());
+  return buffers_[current_].view();
+}
+
+void GradientTree::carry(Stream& stream) {
+  size_t level = 0;
+  for (; level < levels_.size() && levels_[level] != kNone; ++level) {
+    add_into(stream, buffers_[levels_[level]],
+             buffers_[current_]);  // the earlier grains are the left operand
+    free_.push_back(current_);
+    current_ = levels_[level];
+    levels_[level] = kNone;
+  }
+  if (level == levels_.size()) levels_.push_back(kNone);
+  levels_[level] = current_;
+}
+
+const View& GradientTree::finish(Stream& stream) {
+  size_t sum = kNone;
+  for (size_t& level : levels_) {
+    if (level == kNone) continue;
+    if (sum != kNone) {
+      add_into(stream, buffers_[level], buffers_[sum]);
+      free_.push_back(sum);
+    }
+    sum = level;
+    level = kNone;
+  }
+  FOVEA_CHECK(sum != kNone, "a sum of no grains");
+  return buffers_[sum].view();
+}
+
+}  // namespace fovea

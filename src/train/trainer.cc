@@ -1,0 +1,194 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/reduce/reduce.h"
+#include "model/families.h"
+#include "train/schedule.h"
+
+namespace fovea {
+
+Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, int threads,
+                 int64 first_sample)
+    : config_(config),
+      dataset_(dataset),
+      decoder_(decoder_shape(config.model, dataset.vocabulary()), step_shape(config).length,
+               precision_of(config.train, backend).wide),
+      plan_(plan_training(decoder_, config, backend, threads)),
+      stream_(backend, threads),
+      state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute),
+      tree_(plan_.precision.wide, decoder_.layout().elements(), plan_.shape.grains()),
+      arena_memory_(plan_.arena_bytes()),
+      first_sample_(first_sample),
+      total_steps_(fovea::total_steps(config)) {
+  const int64 n = plan_.shape.grain_rows();
+  tokens_ = Buffer(DType::i32, {n});
+  targets_ = Buffer(DType::i32, {n});
+  positions_ = Buffer(DType::i32, {n});
+  losses_ = Buffer(plan_.precision.wide, {n});
+  train_arena_.replay(plan_.train, arena_memory_.data());
+  evaluate_arena_.replay(plan_.evaluate, arena_memory_.data());
+}
+
+void Trainer::initialise_weights() {
+  initialise(decoder_.layout(), state_.weights(), static_cast<uint64>(config_.train.seed));
+  resume_at(0);
+}
+
+void Trainer::resume_at(int64 step) {
+  steps_done_ = step;
+  state_.refresh_compute_weights(stream_);
+  stream_.synchronize();
+}
+
+void Trainer::load_batch() {
+  const auto copy = [](const Buffer& to, const std::vector<int32>& from) {
+    FOVEA_CHECK(to.bytes() == static_cast<int64>(from.size() * sizeof(int32)), "a batch of another size");
+    std::memcpy(to.data(), from.data(), from.size() * sizeof(int32));
+  };
+  copy(tokens_, batch_.tokens);
+  copy(targets_, batch_.targets);
+  copy(positions_, batch_.positions);
+  documents_.reset();
+  if (!batch_.documents.empty())
+    documents_ = std::make_shared<const DocumentBounds>(DocumentBounds{batch_.documents, batch_.documents});
+}
+
+StepContext Trainer::context(const View& gradients, int64 first_sample) {
+  Arena& arena = gradients ? train_arena_ : evaluate_arena_;
+  arena.rewind();
+  return {.stream = stream_,
+          .arena = arena,
+          .layout = decoder_.layout(),
+          .precision = plan_.precision,
+          .weights = state_.weights(),
+          .compute_weights = state_.compute_weights(),
+          .gradients = gradients,
+          .batch = {plan_.shape.grain, plan_.shape.length, tokens_, targets_, positions_, documents_},
+          .dropout = gradients ? decoder_.shape().dropout : 0,
+          .seed = static_cast<uint64>(config_.train.seed),
+          .first_row = static_cast<uint64>(first_sample * plan_.shape.length)};
+}
+
+double Trainer::sum_losses() {
+  const Readback<double> total = sum(stream_, losses_);
+  stream_.synchronize();
+  return total.get();
+}
+
+namespace {
+
+// The rows of one grain within a batch of `sequences`; what is beyond the batch is padding without targets.
+void pad_rows(Batch& batch, int64 rows) {
+  const auto size = static_cast<size_t>(rows * batch.length);
+  batch.tokens.resize(size, 0);
+  batch.targets.resize(size, kIgnoredTarget);
+  for (int64 row = batch.rows; row < rows; ++row)
+    for (int64 t = 0; t < batch.length; ++t) batch.positions.push_back(static_cast<int32>(t));
+  if (!batch.documents.empty())
+    for (int64 row = batch.rows; row < rows; ++row) batch.documents.push_back((row + 1) * batch.length);
+  batch.rows = rows;
+}
+
+}  // namespace
+
+int64 Trainer::read_grain(int64 grain) {
+  const StepShape& shape = plan_.shape;
+  const int64 begin = grain * shape.grain, rows = std::min(shape.grain, shape.sequences - begin);
+  const int64 first = first_sample_ + steps_done_ * shape.sequences + begin;
+  dataset_.train_batch(static_cast<uint64>(config_.train.seed), first, rows, shape.length, batch_);
+  pad_rows(batch_, shape.grain);
+  return first;
+}
+
+double Trainer::accumulate_gradients() {
+  const StepShape& shape = plan_.shape;
+  // The loss is the mean over the scored tokens of the whole batch, so their number comes before the first
+  // gradient.
+  int64 scored = shape.sequences * shape.length;
+  if (config_.data.documents) {
+    scored = 0;
+    for (int64 grain = 0; grain < shape.grains(); ++grain) {
+      read_grain(grain);
+      scored += batch_.scored;
+    }
+  }
+  const double scale = 1 / static_cast<double>(std::max<int64>(1, scored));
+  const RecomputePolicy policy = recompute_policy_named(config_.train.recompute);
+  double loss = 0;
+  tree_.start();
+  for (int64 grain = 0; grain < shape.grains(); ++grain) {
+    const int64 first_sample = read_grain(grain);
+    load_batch();
+    decoder_.train(context(tree_.next(stream_), first_sample), losses_, scale, policy);
+    tree_.carry(stream_);
+    loss += sum_losses() * scale;
+  }
+  return loss;
+}
+
+StepResult Trainer::step() {
+  const double loss = accumulate_gradients();
+  const View gradient = tree_.finish(stream_);
+  const Readback<double> squares = sum_of_squares(stream_, gradient);
+  stream_.synchronize();
+  const double norm = std::sqrt(squares.get());
+  if (!std::isfinite(loss) || !std::isfinite(norm)) explain_non_finite(loss, norm);
+
+  const double clip = config_.train.clip;
+  const double scale = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1;
+  const double lr = learning_rate(config_.train, steps_done_, total_steps_);
+  state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, scale, steps_done_ + 1);
+  stream_.synchronize();
+  ++steps_done_;
+  return {steps_done_, loss, lr, norm};
+}
+
+// Runs the batch again with a probe; the weights have not changed, so what happens is what happened.
+void Trainer::explain_non_finite(double loss, double norm) {
+  const StepShape& shape = plan_.shape;
+  const std::string nowhere = "the sum over grains";
+  std::string place = nowhere;
+  for (int64 grain = 0; grain < shape.grains() && place == nowhere; ++grain) {
+    const int64 first_sample = read_grain(grain);
+    load_batch();
+    Probe probe;
+    tree_.start();
+    const View gradients = tree_.next(stream_);
+    StepContext probing = context(gradients, first_sample);
+    probing.probe = &probe;
+    decoder_.train(probing, losses_, 1, recompute_policy_named(config_.train.recompute));
+    for (ParameterId id = 0; id < static_cast<ParameterId>(decoder_.layout().parameters().size()); ++id) {
+      const View gradient = probing.gradient(id);
+      probing.look("the gradient of " + decoder_.layout()[id].name, gradient);
+    }
+    stream_.synchronize();
+    const auto bad = std::find_if(probe.sums.begin(), probe.sums.end(),
+                                  [](const auto& entry) { return !std::isfinite(entry.second.get()); });
+    if (bad != probe.sums.end()) place = bad->first;
+  }
+  fail_run(
+      "step {}: the {} is {}, first seen in {}; the weights are those of step {}: lower train.lr or look at "
+      "the data",
+      steps_done_ + 1, std::isfinite(loss) ? "gradient's norm" : "loss", std::isfinite(loss) ? norm : loss,
+      place, steps_done_);
+}
+
+EvaluationResult Trainer::evaluate() {
+  const int64 rows = plan_.shape.grain, length = plan_.shape.length;
+  const int64 windows = dataset_.evaluation_windows(length);
+  double total = 0;
+  int64 tokens = 0;
+  for (int64 window = 0; window < windows; window += rows) {
+    dataset_.evaluation_batch(window, rows, length, batch_);
+    load_batch();
+    decoder_.losses(context({}, 0), losses_);
+    total += sum_losses();
+    tokens += batch_.scored;
+  }
+  return {total / static_cast<double>(std::max<int64>(1, tokens)), tokens};
+}
+
+}  // namespace fovea

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <string>
+
+#include "data/dataset.h"
+#include "train/gradient_tree.h"
+#include "train/optimizer.h"
+#include "train/plan.h"
+
+namespace fovea {
+
+struct StepResult {
+  int64 step = 0;   ///< steps done, this one included
+  double loss = 0;  ///< nat/token over the batch, before the update
+  double lr = 0;
+  double grad_norm = 0;  ///< before clipping
+};
+
+struct EvaluationResult {
+  double loss = 0;  ///< nat/token
+  int64 tokens = 0;
+};
+
+/// One model in training on one device: owns weights, moments, gradients and the arena; allocates nothing
+/// after its construction.
+class Trainer {
+ public:
+  /// Weights are zero until they are drawn or loaded. Training begins at this sample of the data's order.
+  Trainer(const Config& config, const Dataset& dataset, Backend backend, int threads, int64 first_sample = 0);
+
+  const Decoder& decoder() const { return decoder_; }
+  const TrainingPlan& plan() const { return plan_; }
+  OptimizerState& state() { return state_; }
+  int64 steps_done() const { return steps_done_; }
+  int64 total_steps() const { return total_steps_; }
+
+  /// Fresh weights, drawn by (config.train.seed).
+  void initialise_weights();
+  /// After weights (and moments) were written from outside.
+  void resume_at(int64 step);
+
+  /// One optimizer step. Throws UserError (failed) where the loss or the gradient's norm is not finite,
+  /// naming the step and the first place of the model that was; the weights are then as before.
+  StepResult step();
+  /// The mean loss over every window of the held-out split.
+  EvaluationResult evaluate();
+
+ private:
+  StepContext context(const View& gradients, int64 first_sample);
+  void load_batch();
+  /// Reads grain `grain` of the step's batch; returns its first sample.
+  int64 read_grain(int64 grain);
+  double sum_losses();
+  /// Loss of the whole batch; gradients summed into the tree.
+  double accumulate_gradients();
+  [[noreturn]] void explain_non_finite(double loss, double norm);
+
+  Config config_;
+  const Dataset& dataset_;
+  Decoder decoder_;
+  TrainingPlan plan_;
+  Stream stream_;
+  OptimizerState state_;
+  GradientTree tree_;
+  Buffer arena_memory_, tokens_, targets_, positions_, losses_;
+  Arena train_arena_, evaluate_arena_;
+  std::shared_ptr<const DocumentBounds> documents_;
+  Batch batch_;
+  int64 first_sample_ = 0, steps_done_ = 0, total_steps_ = 0;
+};
+
+}  // namespace fovea
