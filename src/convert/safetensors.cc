@@ -1,7 +1,5 @@
 #include "convert/safetensors.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -169,9 +167,12 @@ void SafeTensors::read_into(std::string_view name, const View& to) const {
   bool same = from.dtype == to.dtype() && static_cast<int>(from.shape.size()) == to.rank();
   for (int axis = 0; same && axis < to.rank(); ++axis)
     same = from.shape[static_cast<size_t>(axis)] == to.size(axis);
-  if (!same)
+  if (!same) {
+    std::string shape;
+    for (const int64 size : from.shape) shape += fmt::format("{}{}", shape.empty() ? "" : ", ", size);
     fail_input("{}: tensor {} is {} ({}), this model wants {}", path_.string(), name, name_of(from.dtype),
-               fmt::join(from.shape, ", "), to.describe());
+               shape, to.describe());
+  }
   FOVEA_CHECK(to.contiguous(), "{} is read into strided memory", name);
   const std::span<const std::byte> raw = bytes(from);
   if (!raw.empty()) std::memcpy(to.data(), raw.data(), raw.size());
