@@ -1,0 +1,153 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <vector>
+
+#include "convert/safetensors.h"
+#include "core/hash.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::string_view kFormat = "fovea checkpoint 1";
+constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
+
+void append(std::vector<NamedView>& tensors, const ParameterLayout& layout, const View& flat,
+            const std::string& prefix) {
+  for (ParameterId id = 0; id < static_cast<ParameterId>(layout.parameters().size()); ++id)
+    tensors.push_back({prefix + layout[id].name, layout.view(flat, id)});
+}
+
+std::span<const std::byte> bytes_of(const View& view) {
+  return {static_cast<const std::byte*>(view.data()), static_cast<size_t>(view.bytes())};
+}
+
+// The hash of the tensors' hashes in the file's order.
+std::string checksum(const std::vector<uint64>& hashes) { return hash128(std::as_bytes(std::span(hashes))); }
+
+void write(const fs::path& path, const std::vector<NamedView>& tensors, const CheckpointInfo& info) {
+  std::vector<uint64> hashes;
+  for (const NamedView& tensor : tensors) hashes.push_back(hash64(bytes_of(tensor.view)));
+  write_safetensors(path, tensors,
+                    {{"format", std::string(kFormat)},
+                     {"step", std::to_string(info.step)},
+                     {"identity", info.identity},
+                     {"vocabulary", std::to_string(info.vocabulary)},
+                     {"config", info.config},
+                     {"checksum", checksum(hashes)}});
+}
+
+const std::string& field(const SafeTensors& file, std::string_view name) {
+  const auto found = file.metadata().find(name);
+  if (found == file.metadata().end())
+    fail_input("{}: not a checkpoint of fovea: its metadata name no {}", file.path().string(), name);
+  return found->second;
+}
+
+int64 number(const SafeTensors& file, std::string_view name) {
+  const std::string& text = field(file, name);
+  int64 value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0)
+    fail_input("{}: the metadata's {} is \"{}\", wanted a number", file.path().string(), name, text);
+  return value;
+}
+
+CheckpointInfo info_of(const SafeTensors& file) {
+  if (field(file, "format") != kFormat)
+    fail_input("{}: a checkpoint of another version: {}", file.path().string(), field(file, "format"));
+  return {number(file, "step"), field(file, "identity"), field(file, "config"), number(file, "vocabulary")};
+}
+
+void verify(const SafeTensors& file) {
+  std::vector<const SafeTensors::Tensor*> order;
+  for (const auto& [name, tensor] : file.tensors()) order.push_back(&tensor);
+  std::sort(order.begin(), order.end(),
+            [](const auto* a, const auto* b) { return a->bytes.begin < b->bytes.begin; });
+  std::vector<uint64> hashes;
+  for (const auto* tensor : order) hashes.push_back(hash64(file.bytes(*tensor)));
+  if (checksum(hashes) != field(file, "checksum"))
+    fail_input(
+        "{}: its checksum is not that of its data: the file is damaged; delete it to go back to the one "
+        "before",
+        file.path().string());
+}
+
+// The step that a file's name says, -1 for another file.
+int64 step_of(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return -1;
+  const char *begin = name.data() + kPrefix.size(), *end = name.data() + name.size() - kSuffix.size();
+  int64 step = -1;
+  const auto [stop, error] = std::from_chars(begin, end, step);
+  return error == std::errc() && stop == end ? step : -1;
+}
+
+std::vector<std::pair<int64, fs::path>> checkpoints(const fs::path& directory) {
+  std::vector<std::pair<int64, fs::path>> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory, error))
+    if (const int64 step = step_of(entry.path()); step >= 0) found.emplace_back(step, entry.path());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace
+
+void write_checkpoint(const fs::path& path, const ParameterLayout& layout, const OptimizerState& state,
+                      const CheckpointInfo& info) {
+  std::vector<NamedView> tensors;
+  append(tensors, layout, state.weights(), "");
+  append(tensors, layout, state.moment1(), "moment1/");
+  append(tensors, layout, state.moment2(), "moment2/");
+  write(path, tensors, info);
+}
+
+void write_model(const fs::path& path, const ParameterLayout& layout, const View& weights,
+                 const CheckpointInfo& info) {
+  std::vector<NamedView> tensors;
+  append(tensors, layout, weights, "");
+  write(path, tensors, info);
+}
+
+CheckpointInfo read_checkpoint_info(const fs::path& path) { return info_of(SafeTensors(path)); }
+
+CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layout, OptimizerState& state,
+                               const std::string& identity) {
+  const SafeTensors file(path);
+  const CheckpointInfo info = info_of(file);
+  if (info.identity != identity)
+    fail_input("{}: is of run {}, not of this one ({}): choose another --out", path.string(), info.identity,
+               identity);
+  verify(file);
+  std::vector<NamedView> tensors;
+  append(tensors, layout, state.weights(), "");
+  append(tensors, layout, state.moment1(), "moment1/");
+  append(tensors, layout, state.moment2(), "moment2/");
+  for (const NamedView& tensor : tensors) file.read_into(tensor.name, tensor.view);
+  return info;
+}
+
+fs::path checkpoint_path(const fs::path& directory, int64 step) {
+  return directory / fmt::format("{}{:08}{}", kPrefix, step, kSuffix);
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& directory) {
+  const auto found = checkpoints(directory);
+  if (found.empty()) return std::nullopt;
+  return found.back().second;
+}
+
+void prune_checkpoints(const fs::path& directory, int64 keep) {
+  const auto found = checkpoints(directory);
+  const int64 remove = static_cast<int64>(found.size()) - std::max<int64>(keep, 0);
+  for (int64 i = 0; i < remove; ++i) {
+    std::error_code ignored;  // what cannot be removed costs space alone
+    fs::remove(found[static_cast<size_t>(i)].second, ignored);
+  }
+}
+
+}  // namespace fovea

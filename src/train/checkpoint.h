@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "train/optimizer.h"
+
+namespace fovea {
+
+/// A run's state after `step` optimizer steps: a safetensors file with weights under their names and AdamW's
+/// moments under moment1/NAME and moment2/NAME. What else a step depends on (data order, random numbers,
+/// rate) is a function of the step.
+struct CheckpointInfo {
+  int64 step = 0;
+  std::string identity;  ///< of the run
+  std::string config;    ///< TOML that gives the model's shape
+  int64 vocabulary = 0;
+};
+
+/// Atomic. Throws UserError (failed).
+void write_checkpoint(const std::filesystem::path& path, const ParameterLayout& layout,
+                      const OptimizerState& state, const CheckpointInfo& info);
+/// The weights alone: what a finished run leaves for others to start from.
+void write_model(const std::filesystem::path& path, const ParameterLayout& layout, const View& weights,
+                 const CheckpointInfo& info);
+
+CheckpointInfo read_checkpoint_info(const std::filesystem::path& path);
+/// Reads weights and moments. Throws UserError (input) for a file that is damaged (its checksum is checked),
+/// of another shape, or another run's.
+CheckpointInfo read_checkpoint(const std::filesystem::path& path, const ParameterLayout& layout,
+                               OptimizerState& state, const std::string& identity);
+
+/// Checkpoints of a run's directory, by step: "step-00001200.safetensors".
+std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int64 step);
+std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& directory);
+/// Removes all but the last `keep`.
+void prune_checkpoints(const std::filesystem::path& directory, int64 keep);
+
+inline constexpr const char* kModelFileName = "model.safetensors";
+
+}  // namespace fovea

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/schema.h"
+#include "data/dataset.h"
+#include "record/run_record.h"
+
+namespace fovea {
+
+/// One run of a study, with everything that its record will say.
+struct RunJob {
+  std::string name, identity;
+  RunRole role = RunRole::train;
+  Config config;
+  Sources sources;
+  std::string config_text;  ///< raw, for the record
+  Lineage lineage;
+  int64 seed = 0;          ///< of the baseline that it belongs to
+  int64 first_sample = 0;  ///< where in the data's order it begins
+  int64 numerics = 0;
+  std::filesystem::path directory;
+  std::vector<std::string> command;
+};
+
+/// What a run says of itself while it goes.
+struct RunProgress {
+  int64 step = 0, total_steps = 0;
+  double loss = 0, tokens_per_second = 0, flops_per_second = 0;  ///< over the last seconds
+  int64 resident_bytes = 0;
+  double seconds_left = 0;  ///< from the work done since it started or resumed
+  bool evaluating = false;
+};
+using ProgressSink = std::function<void(const RunProgress&)>;
+
+/// Trains to the end, or from the last checkpoint of its directory, and leaves there run.h5, journal.jsonl
+/// and model.safetensors. Returns `interrupted` when a stop was asked for: a checkpoint is then on disk and
+/// the same call goes on from it, to the same bits. Throws UserError; what was journalled until then stays.
+RunState execute_run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress);
+
+}  // namespace fovea
