@@ -1,4 +1,6 @@
 #include "kernels/matmul/gemm.h"
+
+#include "kernels/matmul/bf16_gemm.h"
 #include "kernels/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -31,6 +33,15 @@ namespace fovea {
 namespace {
 HWY_EXPORT(widen_rows);
 
+/// A copy in `scratch` without gaps between its rows.
+GemmOperand packed(const GemmOperand& operand, int64 rows, int64 columns, float* scratch) {
+  if (rows <= 1 || operand.stride == columns) return operand;
+  bf16* to = reinterpret_cast<bf16*>(scratch);
+  for (int64 row = 0; row < rows; ++row)
+    std::copy_n(static_cast<const bf16*>(operand.data) + row * operand.stride, columns, to + row * columns);
+  return {to, DType::bf16, columns, operand.transposed};
+}
+
 /// The operand in f32: itself, or a copy in `scratch` (rows, columns as stored).
 GemmOperand widened(const GemmOperand& operand, int64 rows, int64 columns, float* scratch) {
   if (operand.dtype == DType::f32) return operand;
@@ -58,11 +69,19 @@ void gemm(const Gemm& g, float* scratch) {
       }
     return;
   }
-  // columns as stored
-  const int64 a_columns = g.a.transposed ? g.M : g.K, b_columns = g.b.transposed ? g.K : g.N;
-  const GemmOperand a = widened(g.a, g.M * g.K / a_columns, a_columns, scratch);
-  const GemmOperand b =
-      widened(g.b, g.K * g.N / b_columns, b_columns, scratch + widened_elements(g.a, g.M * g.K));
+  // as stored
+  const int64 a_rows = g.a.transposed ? g.K : g.M, a_columns = g.a.transposed ? g.M : g.K;
+  const int64 b_rows = g.b.transposed ? g.N : g.K, b_columns = g.b.transposed ? g.K : g.N;
+  float* b_scratch = scratch + widened_elements(g.a, g.M * g.K);
+  if (g.a.dtype == DType::bf16 && g.b.dtype == DType::bf16) {
+    if (multiply_bf16(g)) return;
+    Gemm dense = g;  // the library's fast code refuses some operands with gaps
+    dense.a = packed(g.a, a_rows, a_columns, scratch);
+    dense.b = packed(g.b, b_rows, b_columns, b_scratch);
+    if (multiply_bf16(dense)) return;
+  }
+  const GemmOperand a = widened(g.a, a_rows, a_columns, scratch);
+  const GemmOperand b = widened(g.b, b_rows, b_columns, b_scratch);
   const dnnl_status_t status = dnnl_sgemm(
       a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', g.M, g.N, g.K, g.alpha,
       static_cast<const float*>(a.data), std::max(a.stride, a_columns), static_cast<const float*>(b.data),
