@@ -16,6 +16,20 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 
 constexpr int64 kMaxHeader = 100'000'000;  // as the format's own reader allows
 
+// A string from outside goes into one line of text.
+std::string on_one_line(const std::string& text) {
+  const std::string line = json(text.substr(0, 100)).dump(-1, ' ', true, json::error_handler_t::replace);
+  return line.substr(1, line.size() - 2);
+}
+
+struct OtherDType {
+  std::string_view name;
+  int64 bytes;
+};
+// Kinds of elements that are in some files beside the weights (masks, counters) and that nothing here reads.
+constexpr OtherDType kOthers[] = {{"I64", 8}, {"U64", 8}, {"U32", 4},  {"I16", 2},     {"U16", 2},
+                                  {"I8", 1},  {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
+
 std::optional<DType> dtype_in_file(std::string_view name) {
   if (name == "F32") return DType::f32;
   if (name == "BF16") return DType::bf16;
@@ -48,15 +62,20 @@ int64 checked_integer(const json& value) {
 }
 
 // Throws std::invalid_argument with the reason.
-SafeTensors::Tensor parse_tensor(const json& entry, int64 data_bytes) {
+SafeTensors::Tensor parse_tensor(const json& entry, int64 data_bytes, bool& readable) {
   SafeTensors::Tensor tensor;
   if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
       !entry.contains("data_offsets"))
     throw std::invalid_argument("has no dtype, shape or data_offsets");
   if (!entry["dtype"].is_string()) throw std::invalid_argument("dtype is no string");
-  const auto dtype = dtype_in_file(entry["dtype"].get<std::string>());
-  if (!dtype) throw std::invalid_argument("dtype " + entry["dtype"].get<std::string>() + " is not supported");
-  tensor.dtype = *dtype;
+  const std::string name = entry["dtype"].get<std::string>();
+  const auto dtype = dtype_in_file(name);
+  const auto* other = std::find_if(std::begin(kOthers), std::end(kOthers),
+                                   [&](const OtherDType& candidate) { return candidate.name == name; });
+  if (!dtype && other == std::end(kOthers))
+    throw std::invalid_argument("dtype " + on_one_line(name) + " is not supported");
+  readable = dtype.has_value();
+  tensor.dtype = dtype.value_or(DType::i32);
   if (!entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2)
     throw std::invalid_argument("shape or data_offsets is not a list as it must be");
   int64 elements = 1;
@@ -68,7 +87,7 @@ SafeTensors::Tensor parse_tensor(const json& entry, int64 data_bytes) {
   tensor.bytes = {checked_integer(entry["data_offsets"][0]), checked_integer(entry["data_offsets"][1])};
   if (tensor.bytes.begin > tensor.bytes.end || tensor.bytes.end > data_bytes)
     throw std::invalid_argument("its data lie outside of the file: is it truncated?");
-  if (tensor.bytes.size() != elements * size_of(tensor.dtype))
+  if (tensor.bytes.size() != elements * (readable ? size_of(tensor.dtype) : other->bytes))
     throw std::invalid_argument("its data are not as long as its shape says");
   return tensor;
 }
@@ -105,20 +124,24 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") {
       for (const auto& [key, value] : entry.items()) {
-        if (!value.is_string()) fail_input("{}: the metadata's {} is no string", path.string(), key);
+        if (!value.is_string())
+          fail_input("{}: the metadata's {} is no string", path.string(), on_one_line(key));
         metadata_[key] = value.get<std::string>();
       }
       continue;
     }
     try {
-      const Tensor tensor = parse_tensor(entry, static_cast<int64>(data_.size()));
+      bool readable = false;
+      const Tensor tensor = parse_tensor(entry, static_cast<int64>(data_.size()), readable);
       ranges.push_back(tensor.bytes);
-      tensors_[name] = tensor;
+      if (readable) tensors_[name] = tensor;
     } catch (const std::invalid_argument& error) {
-      fail_input("{}: tensor {}: {}", path.string(), name, error.what());
+      fail_input("{}: tensor {}: {}", path.string(), on_one_line(name), error.what());
     }
   }
-  std::sort(ranges.begin(), ranges.end(), [](Range a, Range b) { return a.begin < b.begin; });
+  std::sort(ranges.begin(), ranges.end(), [](Range a, Range b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;  // the empty one first
+  });
   int64 end = 0;
   for (const Range range : ranges) {
     if (range.begin != end)

@@ -13,7 +13,8 @@ namespace fovea {
 
 /// A safetensors file, mapped for reading: an 8-byte little-endian header length, a JSON header, the tensors'
 /// bytes. Nothing in it is trusted: lengths, offsets (within the file, no overlap, no gap), shapes and dtypes
-/// are checked when it is opened. Throws UserError (input), one line that names the file and the tensor.
+/// are checked when it is opened. Tensors of dtypes that DType has not (masks of booleans) are checked and
+/// left out. Throws UserError (input), one line that names the file and the tensor.
 class SafeTensors {
  public:
   struct Tensor {
