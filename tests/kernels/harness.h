@@ -71,27 +71,34 @@ class Tensor {
   /// Its elements in order, without what lies between them.
   std::vector<std::byte> bits() const {
     std::vector<std::byte> bits;
-    for (int64 i = 0; i < elements(); ++i) {
-      const auto* p = static_cast<const std::byte*>(element(i).data());
-      bits.insert(bits.end(), p, p + size_of(dtype()));
-    }
+    bits.reserve(static_cast<size_t>(view_.bytes()));
+    for_each_row([&](std::byte* row, int64 bytes) { bits.insert(bits.end(), row, row + bytes); });
     return bits;
   }
   /// Whether everything around the elements still is poison.
   bool gaps_untouched() const {
-    std::vector<bool> owned(static_cast<size_t>(memory_.bytes()), false);
-    for (int64 i = 0; i < elements(); ++i) {
-      const auto at = static_cast<std::byte*>(element(i).data()) - memory_.data();
-      std::fill_n(owned.begin() + at, size_of(dtype()), true);
-    }
-    for (size_t i = 0; i < owned.size(); ++i)
-      if (!owned[i] && memory_.data()[i] != std::byte{0xff}) return false;
-    return true;
+    const auto poisoned = [](const std::byte* from, const std::byte* to) {
+      return std::all_of(from, to, [](std::byte b) { return b == std::byte{0xff}; });
+    };
+    bool untouched = true;
+    const std::byte* gap = memory_.data();
+    for_each_row([&](std::byte* row, int64 bytes) {
+      untouched = untouched && poisoned(gap, row);
+      gap = row + bytes;
+    });
+    return untouched && (elements() == 0 || poisoned(gap, memory_.data() + memory_.bytes()));
   }
 
  private:
   static constexpr int64 kBorder = 32;  // elements behind the last one
 
+  /// f(first byte, bytes) of each row of the last axis, in the order of memory.
+  void for_each_row(const std::function<void(std::byte*, int64)>& f) const {
+    if (elements() == 0) return;
+    const int64 columns = view_.size(view_.rank() - 1);
+    for (int64 i = 0; i < elements(); i += columns)
+      f(static_cast<std::byte*>(element(i).data()), columns * size_of(dtype()));
+  }
   /// The i-th element in row-major order as a view of one.
   View element(int64 i) const {
     int64 offset = 0;
@@ -199,34 +206,46 @@ struct Tolerance {
   double roundings = 1, sums = 32;
 };
 
-inline void expect_close(const Tensor& actual, const Tensor& expected, Tolerance tolerance,
-                         const std::string& name) {
-  ASSERT_EQ(actual.elements(), expected.elements()) << name;
+/// What breaks the rule first, or nothing.
+inline std::string difference(const Tensor& actual, const Tensor& expected, Tolerance tolerance) {
   double largest = 0;
   for (int64 i = 0; i < expected.elements(); ++i)
     if (std::isfinite(expected.get(i))) largest = std::max(largest, std::abs(expected.get(i)));
   const double absolute = tolerance.sums * epsilon_of(DType::f32) * largest;
   for (int64 i = 0; i < expected.elements(); ++i) {
     const double a = actual.get(i), e = expected.get(i);
-    if (!std::isfinite(e)) {
-      ASSERT_TRUE(std::isnan(e) ? std::isnan(a) : a == e)
-          << name << "[" << i << "] is " << a << ", not " << e;
-      continue;
-    }
     const double allowed = tolerance.roundings * epsilon_of(actual.dtype()) * std::abs(e) + absolute;
-    ASSERT_TRUE(std::abs(a - e) <= allowed) << name << "[" << i << "] is " << a << ", not " << e << " (error "
-                                            << std::abs(a - e) << ", allowed " << allowed << ")";
+    const bool close = std::isnan(e) ? std::isnan(a) : std::isinf(e) ? a == e : std::abs(a - e) <= allowed;
+    if (!close)
+      return fmt::format("[{}] is {}, not {}: error {}, allowed {}", i, a, e, std::abs(a - e), allowed);
   }
+  return {};
 }
 
-/// Every output of the backend against the fp64 reference on the same (rounded) inputs.
-inline void expect_matches_reference(const Case& c, Tolerance tolerance = {}, int threads = 1,
-                                     Backend backend = Backend::cpu) {
+inline void expect_close(const Tensor& actual, const Tensor& expected, Tolerance tolerance,
+                         const std::string& name) {
+  ASSERT_EQ(actual.elements(), expected.elements()) << name;
+  EXPECT_EQ(difference(actual, expected, tolerance), "") << name;
+}
+
+/// Every output of the backend against the fp64 reference on the same (rounded) inputs: what differs first,
+/// or nothing. For properties, which then shrink: RC_ASSERT(mismatch(...) == "").
+inline std::string mismatch(const Case& c, Tolerance tolerance = {}, int threads = 1,
+                            Backend backend = Backend::cpu) {
   const std::vector<Tensor> expected = run(c, Backend::reference);
   const std::vector<Tensor> actual = run(c, backend, threads);
-  for (size_t i = 0; i < c.operands.size(); ++i)
-    if (c.operands[i].role != Role::in && !c.operands[i].shape.empty())
-      expect_close(actual[i], expected[i], tolerance, c.operands[i].name);
+  for (size_t i = 0; i < c.operands.size(); ++i) {
+    if (c.operands[i].role == Role::in || c.operands[i].shape.empty()) continue;
+    const std::string found = difference(actual[i], expected[i], tolerance);
+    if (!found.empty()) return c.operands[i].name + found;
+  }
+  return {};
+}
+
+/// The same as an expectation.
+inline void expect_matches_reference(const Case& c, Tolerance tolerance = {}, int threads = 1,
+                                     Backend backend = Backend::cpu) {
+  EXPECT_EQ(mismatch(c, tolerance, threads, backend), "");
 }
 
 /// The same bits at 1, 2 and 3 threads, and on a stream that runs only when it is synchronised.

@@ -46,10 +46,9 @@ RC_GTEST_PROP(AdamW, MatchesTheOracle, ()) {
   op.step = *rc::gen::element<int64>(1, 2, 10, 100'000);
   op.decay = *rc::gen::element(0.0, 0.1);
   op.beta2 = *rc::gen::element(0.95, 0.999);
-  harness::expect_matches_reference(case_of(*rc::gen::inRange<int64>(0, 200), op, *rc::gen::arbitrary<bool>(),
-                                            *rc::gen::arbitrary<uint64>()),
-                                    {.roundings = 2, .sums = 2}, 2);
-  RC_ASSERT(!::testing::Test::HasFailure());
+  RC_ASSERT(harness::mismatch(case_of(*rc::gen::inRange<int64>(0, 200), op, *rc::gen::arbitrary<bool>(),
+                                      *rc::gen::arbitrary<uint64>()),
+                              {.roundings = 2, .sums = 2}, 2) == "");
 }
 
 TEST(AdamW, HasTheSameBitsAtAnyThreads) {

@@ -83,13 +83,11 @@ Problem any_problem() {
 }
 
 RC_GTEST_PROP(Embedding, MatchesTheOracle, ()) {
-  harness::expect_matches_reference(forward_case(any_problem()), {.roundings = 1, .sums = 4}, 2);
-  RC_ASSERT(!::testing::Test::HasFailure());
+  RC_ASSERT(harness::mismatch(forward_case(any_problem()), {.roundings = 1, .sums = 4}, 2) == "");
 }
 
 RC_GTEST_PROP(EmbeddingBackward, MatchesTheOracle, ()) {
-  harness::expect_matches_reference(backward_case(any_problem()), {.roundings = 1, .sums = 16}, 2);
-  RC_ASSERT(!::testing::Test::HasFailure());
+  RC_ASSERT(harness::mismatch(backward_case(any_problem()), {.roundings = 1, .sums = 16}, 2) == "");
 }
 
 TEST(Embedding, WideRowsMatchTheOracle) {
