@@ -1,0 +1,125 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "record/report/figures.h"
+
+namespace fovea::report::plot {
+namespace {
+
+/// Multiples of 1, 2 or 5 times a power of ten within the range, about `wanted` of them.
+std::vector<double> even_ticks(double low, double high, int wanted) {
+  const double rough = (high - low) / wanted, power = std::pow(10, std::floor(std::log10(rough)));
+  const double lead = rough / power;
+  const double step = power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+  std::vector<double> ticks;
+  for (double k = std::ceil(low / step - 1e-9); k * step <= high * (1 + 1e-9); ++k) ticks.push_back(k * step);
+  return ticks;
+}
+
+std::vector<double> logarithmic_ticks(double low, double high) {
+  std::vector<double> ticks;
+  for (const auto& leads : {std::vector<double>{1},
+                            {1, 2, 5},
+                            {1, 1.5, 2, 3, 4, 5, 7},
+                            {1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9}}) {
+    ticks.clear();
+    for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10)
+      for (const double lead : leads)
+        if (lead * power >= low * (1 - 1e-9) && lead * power <= high * (1 + 1e-9))
+          ticks.push_back(lead * power);
+    if (ticks.size() >= 4) break;
+  }
+  return ticks;
+}
+
+}  // namespace
+
+void spread(std::vector<Label>& labels, double distance) {
+  std::stable_sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.y < b.y; });
+  for (Label& label : labels) label.placed = std::clamp(label.y, 0.0, 1.0);
+  // each pass moves a touching pair apart by halves, so that a cluster stays centred on its curves
+  for (int pass = 0; pass < 200; ++pass) {
+    for (size_t i = 1; i < labels.size(); ++i) {
+      const double overlap = distance - (labels[i].placed - labels[i - 1].placed);
+      if (overlap <= 1e-6) continue;
+      labels[i].placed += overlap / 2;
+      labels[i - 1].placed -= overlap / 2;
+    }
+    if (!labels.empty()) labels.front().placed = std::max(labels.front().placed, 0.0);
+  }
+}
+
+double Axis::fraction(double value) const {
+  if (logarithmic) return std::log(value / low) / std::log(high / low);
+  return (value - low) / (high - low);
+}
+
+std::string Axis::ticks_for_gnuplot() const {
+  std::string list;
+  for (const double tick : ticks) list += fmt::format("{}'{:g}' {}", list.empty() ? "" : ", ", tick, tick);
+  return "(" + list + ")";
+}
+
+Axis axis_over(const std::vector<double>& values) {
+  Axis axis;
+  if (values.empty()) return axis;
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  axis.logarithmic = *low > 0 && *high > 1.6 * *low;
+  if (axis.logarithmic) {
+    const double room = std::pow(*high / *low, 0.06);
+    axis.low = *low / room;
+    axis.high = *high * room;
+    axis.ticks = logarithmic_ticks(axis.low, axis.high);
+  } else {
+    const double room = *high > *low ? 0.08 * (*high - *low) : 0.05 * std::max(std::abs(*high), 1e-3);
+    axis.low = *low - room;
+    axis.high = *high + room;
+    axis.ticks = even_ticks(axis.low, axis.high, 5);
+  }
+  return axis;
+}
+
+std::string style(const Inks& inks) {
+  return fmt::format(
+      "set border 1 lc rgb '{0}' lw 0.8\nunset key\n"
+      "set tics nomirror textcolor rgb '{0}'\nset xtics scale 0.5\nset ytics scale 0\n"
+      "set grid ytics lt 1 lc rgb '{1}' lw 0.8\nset xlabel textcolor rgb '{0}'\nset ylabel textcolor rgb "
+      "'{0}'\n",
+      inks.text, inks.faint);
+}
+
+std::string colour_of(const Inks& inks, RunRole role, const std::string& conversion) {
+  if (role == RunRole::control_scratch) return inks.scratch;
+  if (role == RunRole::uptrained && conversion == "mean") return inks.mean;
+  if (role == RunRole::uptrained && conversion == "first") return inks.first;
+  if (role == RunRole::uptrained && conversion == "random") return inks.random;
+  if (role == RunRole::train) return inks.mean;
+  return inks.mha;
+}
+
+std::string label_of(RunRole role, const std::string& conversion) {
+  switch (role) {
+    case RunRole::baseline:
+      return "MHA baseline";
+    case RunRole::control_mha:
+      return "MHA, same tokens";
+    case RunRole::control_scratch:
+      return "GQA from scratch";
+    case RunRole::train:
+      return "trained";
+    case RunRole::converted:
+    case RunRole::uptrained:
+      break;
+  }
+  if (conversion == "mean" || conversion == "first" || conversion == "random") return conversion;
+  return conversion == "none" ? "uptrained" : "converted";
+}
+
+int point_of(RunRole role, const std::string& conversion) {
+  if (role == RunRole::control_scratch) return 13;                        // diamond
+  if (role != RunRole::uptrained) return role == RunRole::train ? 7 : 5;  // disc, square
+  return conversion == "first" ? 9 : conversion == "random" ? 11 : 7;     // triangles, disc
+}
+
+}  // namespace fovea::report::plot

@@ -1,0 +1,129 @@
+#include "record/report/study.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "record/run_file.h"
+
+namespace fovea::report {
+namespace {
+
+Run load_run(const std::filesystem::path& directory, const StudyRun& entry) {
+  Run run{entry, {}, {}};
+  const std::filesystem::path path = directory / entry.directory / kRunFileName;
+  if (!std::filesystem::exists(path)) {
+    run.problem = entry.error.empty() ? fmt::format("{}, no results yet", name_of(entry.state)) : entry.error;
+    return run;
+  }
+  try {
+    run.record = read_run_file(path);
+  } catch (const UserError& e) {  // one damaged file must not hide the others
+    run.problem = e.what();
+    return run;
+  }
+  if (run.record->state != RunState::done) {
+    run.problem = run.record->error.empty() ? std::string(name_of(run.record->state)) : run.record->error;
+  } else if (run.record->evaluations.empty() || !std::isfinite(run.record->evaluations.back().loss)) {
+    run.problem = "it has no finite evaluation";
+  }
+  return run;
+}
+
+void add_to_group(Study& study, const Run& run) {
+  const RunRecord& r = *run.record;
+  const Lineage& l = r.lineage;
+  const RunRole role = r.role == RunRole::converted ? RunRole::uptrained : r.role;
+  Group* group = nullptr;
+  for (Group& g : study.groups)
+    if (g.role == role && g.kv_heads == l.kv_heads && g.conversion == l.conversion && g.alpha == l.alpha &&
+        // runs of a plain study differ in what only the configuration knows
+        (role != RunRole::train || g.runs[0]->record->counts.parameters == r.counts.parameters))
+      group = &g;
+  if (!group) {
+    study.groups.push_back({role, l.kv_heads, l.conversion, l.alpha, {}, {}, {}, {}, {}});
+    group = &study.groups.back();
+  }
+  group->runs.push_back(&run);
+  group->loss.push_back(run.datum(final_evaluation(r).loss, "/final/loss"));
+  group->kv_bytes.push_back(
+      run.datum(static_cast<double>(r.counts.kv_bytes_per_token), "/counts/kv_bytes_per_token"));
+  group->kv_heads_read.push_back(run.datum(static_cast<double>(l.kv_heads), "/lineage@kv_heads"));
+  group->alpha_read.push_back(run.datum(l.alpha, "/lineage@alpha"));
+  study.q_heads = std::max(study.q_heads, l.q_heads);
+}
+
+template <class T, class Get>
+std::vector<T> distinct(const Study& study, Get get) {
+  std::vector<T> values;
+  for (const Group& g : study.groups)
+    if (g.role == RunRole::uptrained && std::find(values.begin(), values.end(), get(g)) == values.end())
+      values.push_back(get(g));
+  return values;
+}
+
+}  // namespace
+
+std::string Run::h5(const char* path) const {
+  return fmt::format("{}/{}:{}", entry.directory, kRunFileName, path);
+}
+
+Study load_study(const std::filesystem::path& directory) {
+  Study study;
+  study.index = read_study_index(directory);
+  for (const StudyRun& entry : study.index.runs) study.runs.push_back(load_run(directory, entry));
+  for (const Run& run : study.runs)
+    if (run.problem.empty()) add_to_group(study, run);
+  return study;
+}
+
+const Group* Study::find(RunRole role, int64 kv_heads, const std::string& conversion, double alpha) const {
+  for (const Group& g : groups)
+    if (g.role == role && g.kv_heads == kv_heads && g.conversion == conversion && g.alpha == alpha) return &g;
+  return nullptr;
+}
+
+const Group* Study::baseline() const {
+  for (const Group& g : groups)
+    if (g.role == RunRole::baseline) return &g;
+  return nullptr;
+}
+
+const Group* Study::mha_control(double alpha) const {
+  if (alpha == 0) return baseline();
+  for (const Group& g : groups)
+    if (g.role == RunRole::control_mha && g.alpha == alpha) return &g;
+  return nullptr;
+}
+
+const Group* Study::scratch_control(int64 kv_heads) const {
+  const Group* found = nullptr;
+  for (const Group& g : groups)
+    if (g.role == RunRole::control_scratch && g.kv_heads == kv_heads && (!found || g.alpha > found->alpha))
+      found = &g;
+  return found;
+}
+
+std::vector<double> Study::alphas() const {
+  auto values = distinct<double>(*this, [](const Group& g) { return g.alpha; });
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+std::vector<int64> Study::kv_heads() const {
+  auto values = distinct<int64>(*this, [](const Group& g) { return g.kv_heads; });
+  std::sort(values.rbegin(), values.rend());
+  return values;
+}
+
+std::vector<std::string> Study::conversions() const {
+  auto values = distinct<std::string>(*this, [](const Group& g) { return g.conversion; });
+  const auto rank = [](const std::string& name) {
+    return name == "mean" ? 0 : name == "first" ? 1 : name == "random" ? 2 : 3;
+  };
+  std::stable_sort(values.begin(), values.end(),
+                   [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
+  return values;
+}
+
+}  // namespace fovea::report

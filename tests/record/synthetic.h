@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "record/run_record.h"
+
+namespace fovea::test {
+
+/// A directory of its own that goes with the test.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory();
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A record in which every field differs from its default.
+RunRecord full_record();
+
+/// A finished GQA study over `seeds` seeds whose losses have the shapes of the pilot: run files and index.
+/// One run failed and one is missing.
+void write_gqa_study(const std::filesystem::path& directory, int seeds);
+
+/// A finished plain study of `runs` runs.
+void write_train_study(const std::filesystem::path& directory, int runs);
+
+}  // namespace fovea::test
