@@ -1,0 +1,131 @@
+#include "kernels/attention/backends.h"
+#include "kernels/attention/cpu/units.h"
+
+namespace fovea {
+namespace {
+
+using namespace flash;
+
+// The largest head for which a row fits into a tile of scores; real ones stay below a quarter of it.
+constexpr int64 kMostColumns = 2048;
+
+struct ForwardPlan {
+  Units units;
+  int64 per_worker;
+  explicit ForwardPlan(const AttentionProblem& problem) : units(problem, Pass::forward) {
+    Carver carver;
+    ForwardMemory memory(carver, problem);
+    per_worker = carver.used();
+  }
+};
+
+/// Where the keys of a head are cut into parts, each sums its own f32 copy of dq; else a worker's memory has
+/// room.
+struct BackwardPlan {
+  Units units;
+  int64 per_worker, copy, copies, sinks;
+  BackwardPlan(const AttentionProblem& problem, bool sink) : units(problem, Pass::backward) {
+    Carver carver;
+    BackwardMemory memory(carver, problem, units);
+    per_worker = carver.used();
+    copy = problem.batch * problem.q_len * problem.q_heads * padded(problem.qk_dim);
+    copies = units.key_parts() > 1 ? units.key_parts() : 0;
+    sinks = sink ? units.sequences() * problem.q_heads : 0;
+  }
+};
+
+/// Where the rows of the unit's group begin in a copy of dq.
+int64 dq_offset(const AttentionProblem& problem, const Unit& unit) {
+  const int64 D = padded(problem.qk_dim), q_len = unit.sequence.q.size();
+  const int64 rows_before = unit.sequence.batch * problem.q_len + unit.sequence.q.begin;
+  return (rows_before * problem.q_heads + unit.kv_head * problem.group() * q_len) * D;
+}
+
+/// dsink (Hq) = or += the gradients of every sequence, in their order.
+void sum_sinks(const AttentionBackward& op, const float* sinks /* (sequences, kv_heads, group) */, int64 sequences) {
+  const AttentionProblem& problem = op.problem;
+  for (int64 kv_head = 0; kv_head < problem.kv_heads; ++kv_head)
+    for (int64 h = 0; h < problem.group(); ++h) {
+      double sum = 0;
+      for (int64 n = 0; n < sequences; ++n) sum += sinks[(n * problem.kv_heads + kv_head) * problem.group() + h];
+      float& dsink = op.dsink.data<float>()[query_head(problem, kv_head, h)];
+      dsink = static_cast<float>(op.accumulate ? dsink + sum : sum);
+    }
+}
+
+class CpuAttention final : public AttentionBackend {
+ public:
+  std::string_view name() const override { return "cpu"; }
+  std::string description() const override {
+    return std::string("tiled, online softmax, f32 sums (") + instruction_set() + ")";
+  }
+  Support supports(const AttentionProblem& problem) const override {
+    if (problem.dtype == DType::f64 || problem.dtype == DType::i32)
+      return {false, "the cpu backend computes in f32, bf16 or f16; use the reference backend for f64"};
+    if (problem.qk_dim > kMostColumns || problem.v_dim > kMostColumns)
+      return {false, "the cpu backend takes heads of at most 2048 columns"};
+    if (problem.kv_len > INT32_MAX) return {false, "the cpu backend counts keys in 32 bits"};
+    return {};
+  }
+  int64 workspace_bytes(const AttentionProblem& problem, Pass pass, int threads) const override;
+  void forward(Execution& execution, const AttentionForward& op) const override;
+  void backward(Execution& execution, const AttentionBackward& op) const override;
+};
+
+int64 CpuAttention::workspace_bytes(const AttentionProblem& problem, Pass pass, int threads) const {
+  if (pass == Pass::forward) {
+    const ForwardPlan plan(problem);
+    return scratch_size<int64>(plan.units.starts_needed()) + scratch_size<float>(threads * plan.per_worker);
+  }
+  const BackwardPlan plan(problem, true);
+  return scratch_size<int64>(plan.units.starts_needed()) + scratch_size<float>(threads * plan.per_worker) +
+         scratch_size<float>(plan.copies * plan.copy) + scratch_size<float>(plan.sinks);
+}
+
+void CpuAttention::forward(Execution& execution, const AttentionForward& op) const {
+  ForwardPlan plan(op.problem);
+  plan.units.index(execution.scratch<int64>(plan.units.starts_needed()));
+  float* workers = execution.scratch<float>(execution.threads() * plan.per_worker);
+  execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
+    Carver carver(workers + worker * plan.per_worker);
+    run_unit(op, plan.units[i], ForwardMemory(carver, op.problem));
+  });
+}
+
+void CpuAttention::backward(Execution& execution, const AttentionBackward& op) const {
+  const AttentionProblem& problem = op.problem;
+  BackwardPlan plan(problem, static_cast<bool>(op.dsink));
+  plan.units.index(execution.scratch<int64>(plan.units.starts_needed()));
+  float* workers = execution.scratch<float>(execution.threads() * plan.per_worker);
+  float* copies = execution.scratch<float>(plan.copies * plan.copy);
+  float* sinks = execution.scratch<float>(plan.sinks);  // (sequences, kv_heads, group)
+  std::fill(sinks, sinks + plan.sinks, 0.0f);
+  execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
+    const Unit unit = plan.units[i];
+    Carver carver(workers + worker * plan.per_worker);
+    const BackwardMemory memory(carver, problem, plan.units);
+    float* dsink = op.dsink && unit.index == 0
+                       ? sinks + (unit.number * problem.kv_heads + unit.kv_head) * problem.group()
+                       : nullptr;
+    float* dq = plan.copies ? copies + unit.index * plan.copy + dq_offset(problem, unit) : memory.dq;
+    run_unit(op, unit, memory, dq, dsink);
+    if (!plan.copies) write_dq(op, unit, {0, unit.sequence.q.size() * problem.group()}, dq, 1, 0);
+  });
+  if (plan.copies)
+    execution.parallel_for(plan.units.count(), [&](int64 i, int) {
+      const Unit unit = plan.units[i];
+      const int64 rows = unit.sequence.q.size() * problem.group();
+      const Range mine{unit.index * rows / unit.parts, (unit.index + 1) * rows / unit.parts};
+      write_dq(op, unit, mine, copies + dq_offset(problem, unit), unit.parts, plan.copy);
+    });
+  if (op.dsink) sum_sinks(op, sinks, plan.units.sequences());
+}
+
+}  // namespace
+
+const AttentionBackend& cpu_attention_backend() {
+  static const CpuAttention backend;
+  return backend;
+}
+
+}  // namespace fovea

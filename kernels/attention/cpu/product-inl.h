@@ -1,0 +1,93 @@
+// The micro-kernel: small products of packed f32 tiles. Included once per target.
+#if defined(FOVEA_ATTENTION_PRODUCT_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef FOVEA_ATTENTION_PRODUCT_INL_H
+#undef FOVEA_ATTENTION_PRODUCT_INL_H
+#else
+#define FOVEA_ATTENTION_PRODUCT_INL_H
+#endif
+
+#include <algorithm>
+
+#include "kernels/simd/rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::HWY_NAMESPACE {
+
+/// How A lies in memory: element (m, k) at a[m * a_stride + k], or at a[k * a_stride + m].
+enum class Lies { along_rows, along_columns };
+
+/// C (M, N) = or += A (M, K) B (K, N); N a whole number of vectors, rows of B and C aligned.
+struct Product {
+  int64 M, N, K;
+  const float* a;
+  int64 a_stride;
+  const float* b;
+  int64 b_stride;
+  float* c;
+  int64 c_stride;
+  bool accumulate;
+};
+
+/// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times.
+template <int MR, int NR, Lies kLies>
+HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
+  const F32 d;
+  constexpr int64 L = hn::MaxLanes(d);
+  F32V acc[MR][NR];
+  float* c = p.c + m * p.c_stride + n;
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NR; ++j)
+      acc[i][j] = p.accumulate ? hn::Load(d, c + i * p.c_stride + j * L) : hn::Zero(d);
+  const int64 stride = p.a_stride;
+  const float* a = kLies == Lies::along_rows ? p.a + m * stride + k.begin : p.a + k.begin * stride + m;
+  const float* b = p.b + k.begin * p.b_stride + n;
+  for (int64 left = k.size(); left > 0; --left) {
+    F32V bv[NR];
+#pragma GCC unroll 4
+    for (int j = 0; j < NR; ++j) bv[j] = hn::Load(d, b + j * L);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const F32V av = hn::Set(d, kLies == Lies::along_rows ? a[i * stride] : a[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NR; ++j) acc[i][j] = hn::MulAdd(av, bv[j], acc[i][j]);
+    }
+    a += kLies == Lies::along_rows ? 1 : stride;
+    b += p.b_stride;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NR; ++j) hn::Store(acc[i][j], d, c + i * p.c_stride + j * L);
+}
+
+/// Columns [n, n + NR vectors) of C; k_of(rows) is the part of K that counts for these rows of A: the rest is
+/// zeros there.
+template <int NR, Lies kLies, class KOf>
+HWY_INLINE void multiply_columns(const Product& p, int64 n, KOf k_of) {
+  int64 m = 0;
+  for (; m + 8 <= p.M; m += 8) multiply_block<8, NR, kLies>(p, m, n, k_of(Range{m, m + 8}));
+  if (m + 4 <= p.M) {
+    multiply_block<4, NR, kLies>(p, m, n, k_of(Range{m, m + 4}));
+    m += 4;
+  }
+  for (; m < p.M; ++m) multiply_block<1, NR, kLies>(p, m, n, k_of(Range{m, m + 1}));
+}
+
+template <Lies kLies, class KOf>
+HWY_INLINE void multiply(const Product& p, KOf k_of) {
+  constexpr int64 L = hn::MaxLanes(F32());
+  int64 n = 0;
+  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<2, kLies>(p, n, k_of);
+  if (n < p.N) multiply_columns<1, kLies>(p, n, k_of);
+}
+template <Lies kLies>
+HWY_INLINE void multiply(const Product& p) {
+  multiply<kLies>(p, [&p](Range) { return Range{0, p.K}; });
+}
+
+}  // namespace fovea::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FOVEA_ATTENTION_PRODUCT_INL_H

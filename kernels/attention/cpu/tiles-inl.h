@@ -1,0 +1,141 @@
+// Packing of rows into f32 tiles, and what a mask shows of them. Included once per target.
+#if defined(FOVEA_ATTENTION_TILES_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef FOVEA_ATTENTION_TILES_INL_H
+#undef FOVEA_ATTENTION_TILES_INL_H
+#else
+#define FOVEA_ATTENTION_TILES_INL_H
+#endif
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "kernels/attention/cpu/units.h"
+#include "kernels/simd/rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::HWY_NAMESPACE {
+
+using I32 = hn::RebindToSigned<F32>;
+
+template <class T>
+HWY_INLINE void convert_row(const T* row, int64 n, float* HWY_RESTRICT to) {
+  for_each_vector(n, [&](int64 i, auto part) HWY_ATTR { store_row(load_row(row + i, part), to + i, Whole()); });
+}
+
+/// One row as f32, zeros up to whole vectors of the widest instruction set.
+HWY_INLINE void unpack_row(DType dtype, const void* row, int64 columns, float* HWY_RESTRICT to) {
+  const int64 D = flash::padded(columns);
+  const int64 written = round_up(columns, static_cast<int64>(hn::Lanes(F32())));
+  if (dtype == DType::f32) {
+    convert_row(static_cast<const float*>(row), columns, to);
+  } else if (dtype == DType::bf16) {
+    convert_row(static_cast<const bf16*>(row), columns, to);
+  } else {
+    for (int64 i = 0; i < columns; ++i) to[i] = static_cast<float>(static_cast<const f16*>(row)[i]);
+    std::fill(to + columns, to + D, 0.0f);
+    return;
+  }
+  if (written < D) std::memset(to + written, 0, static_cast<size_t>(D - written) * sizeof(float));
+}
+
+/// Rows as a packed f32 tile (rows, padded columns).
+inline void pack_rows(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
+  const int64 D = flash::padded(columns);
+  for (int64 r = rows.begin; r < rows.end; ++r, tile += D) unpack_row(from.dtype(), from[r], columns, tile);
+}
+
+/// A row of f32 rounded to its storage.
+inline void pack_row(DType dtype, const float* HWY_RESTRICT row, int64 columns, void* to) {
+  if (dtype == DType::f16)
+    for (int64 i = 0; i < columns; ++i) static_cast<f16*>(to)[i] = f16(row[i]);
+  else if (dtype == DType::bf16)
+    write_row(dtype, to, columns, row);
+  else
+    std::memcpy(to, row, static_cast<size_t>(columns) * sizeof(float));
+}
+/// to += row, in to's storage.
+inline void add_row(DType dtype, const float* HWY_RESTRICT row, int64 columns, void* to) {
+  const auto add = [&](auto* stored) HWY_ATTR {
+    for_each_vector(columns, [&](int64 i, auto part) HWY_ATTR {
+      store_row(hn::Add(load_row(stored + i, part), hn::Load(F32(), row + i)), stored + i, part);
+    });
+  };
+  if (dtype == DType::f16)
+    for (int64 i = 0; i < columns; ++i)
+      static_cast<f16*>(to)[i] = f16(row[i] + static_cast<float>(static_cast<f16*>(to)[i]));
+  else if (dtype == DType::bf16)
+    add(static_cast<bf16*>(to));
+  else
+    add(static_cast<float*>(to));
+}
+
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void transpose_block(const float* from, int64 D, float factor, float* to) {
+  for (int64 r = 0; r < 4; ++r)
+    for (int64 c = 0; c < 4; ++c) to[c * flash::kQueries + r] = factor * from[r * D + c];
+}
+#else
+/// 4 x 4 elements: to (columns, kQueries) = factor * the transpose of `from` (rows, D).
+HWY_INLINE void transpose_block(const float* from, int64 D, float factor, float* to) {
+  const hn::FixedTag<float, 4> d;
+  const auto scale = hn::Set(d, factor);
+  const auto r0 = hn::Load(d, from), r1 = hn::Load(d, from + D);
+  const auto r2 = hn::Load(d, from + 2 * D), r3 = hn::Load(d, from + 3 * D);
+  const auto low01 = hn::InterleaveLower(d, r0, r1), low23 = hn::InterleaveLower(d, r2, r3);
+  const auto high01 = hn::InterleaveUpper(d, r0, r1), high23 = hn::InterleaveUpper(d, r2, r3);
+  hn::Store(hn::Mul(scale, hn::ConcatLowerLower(d, low23, low01)), d, to);
+  hn::Store(hn::Mul(scale, hn::ConcatUpperUpper(d, low23, low01)), d, to + flash::kQueries);
+  hn::Store(hn::Mul(scale, hn::ConcatLowerLower(d, high23, high01)), d, to + 2 * flash::kQueries);
+  hn::Store(hn::Mul(scale, hn::ConcatUpperUpper(d, high23, high01)), d, to + 3 * flash::kQueries);
+}
+#endif
+
+/// factor * the transpose of a tile (rows, D) of at most kQueries rows: (D, kQueries), absent rows zero.
+inline void transpose_tile(float* tile, int64 rows, int64 D, float factor, float* to) {
+  std::memset(tile + rows * D, 0, static_cast<size_t>((flash::kQueries - rows) * D) * sizeof(float));
+  for (int64 r = 0; r < flash::kQueries; r += 4)
+    for (int64 c = 0; c < D; c += 4)
+      transpose_block(tile + r * D + c, D, factor, to + c * flash::kQueries + r);
+}
+
+/// The interval of keys that each row of a group sees.
+struct RowKeys {
+  const int32 *first, *last;
+};
+
+/// Keys that at least one of some rows sees, and keys that every one sees.
+struct Seen {
+  Range any, all;
+};
+HWY_INLINE Seen seen_by(const RowKeys& keys, Range rows) {
+  constexpr int32 kMost = std::numeric_limits<int32>::max();
+  int32 any_first = kMost, any_last = 0, all_first = 0, all_last = kMost;
+  for (int64 r = rows.begin; r < rows.end; ++r) {
+    const int32 first = keys.first[r], last = keys.last[r];
+    any_first = std::min(any_first, first < last ? first : kMost);
+    any_last = std::max(any_last, first < last ? last : 0);
+    all_first = std::max(all_first, first);
+    all_last = std::min(all_last, last);
+  }
+  if (any_first >= any_last) return {};
+  return {{any_first, any_last}, {all_first, std::max(all_first, all_last)}};
+}
+HWY_INLINE Range intersection(Range a, Range b) {
+  const int64 begin = std::max(a.begin, b.begin);
+  return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
+/// Lanes of queries [lane, lane + vector) that see this key.
+HWY_INLINE hn::Mask<F32> sees(const RowKeys& keys, int64 lane, int64 key) {
+  const I32 d;
+  const auto j = hn::Set(d, static_cast<int32>(key));
+  const auto first = hn::Load(d, keys.first + lane), last = hn::Load(d, keys.last + lane);
+  const auto before = hn::RebindMask(F32(), hn::Gt(first, j)), inside = hn::RebindMask(F32(), hn::Gt(last, j));
+  return planted(Bug::tail_unmasked) ? hn::Not(before) : hn::AndNot(before, inside);
+}
+
+}  // namespace fovea::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FOVEA_ATTENTION_TILES_INL_H
