@@ -62,6 +62,28 @@ TEST(Schema, DefaultsAreAcceptable) {
   }
 }
 
+TEST(Schema, BoundsAndWordsHoldAtTheirEnds) {
+  const auto accepts = [](std::string_view path, const ConfigValue& value) {
+    return acceptable(*find_config_key(path), value);
+  };
+  EXPECT_TRUE(accepts("model.dropout", 0.0));
+  EXPECT_FALSE(accepts("model.dropout", 1.0));
+  EXPECT_TRUE(accepts("train.warmup", 1.0));
+  EXPECT_FALSE(accepts("train.lr", 0.0));
+  EXPECT_TRUE(accepts("model.rope_fraction", -1.0));
+  EXPECT_FALSE(accepts("model.rope_fraction", 0.0));
+  EXPECT_TRUE(accepts("model.layers", int64{1024}));
+  EXPECT_FALSE(accepts("model.layers", int64{1025}));
+  EXPECT_FALSE(accepts("gqa.inits", std::vector<std::string>{"mean", "median"}));
+  EXPECT_FALSE(accepts("gqa.inits", std::vector<std::string>{}));
+  EXPECT_TRUE(accepts("gqa.kv_heads", std::vector<int64>{}));
+  for (const std::string good : {"none", "block", "every 1", "every 12"})
+    EXPECT_TRUE(accepts("train.recompute", good)) << good;
+  for (const std::string bad : {"", "every", "every ", "every K", "every 0", "every 01", "every -1",
+                                "every 2x", "every 99999999999999999999"})
+    EXPECT_FALSE(accepts("train.recompute", bad)) << bad;
+}
+
 TEST(Schema, OnlyWhatChangesARunChangesItsIdentity) {
   const std::set<std::string_view> excluded = {"data.cache", "run.backend", "run.threads",
                                                "train.checkpoint_every", "train.keep_checkpoints"};
