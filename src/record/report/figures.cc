@@ -128,7 +128,8 @@ std::string quality_script(const std::vector<Curve>& curves, const Inks& inks) {
                      low * std::exp(0.81 * span), ticks) +
          fmt::format("{}set yrange [{}:{}]\nset ytics {}\n", y.logarithmic ? "set logscale y\n" : "", y.low,
                      y.high, y.ticks_for_gnuplot()) +
-         "set bmargin 5\nset xlabel 'KV cache per token'\nset ylabel 'held-out loss (nat/token)'\n" +
+         "set bmargin 5\nset xlabel 'KV cache per token' offset 0,-0.9\nset ylabel 'held-out loss "
+         "(nat/token)'\n" +
          placed_labels(labels, 0.062, at) + plots + "\n";
 }
 
@@ -203,10 +204,8 @@ std::string alpha_script(const Study& study, const Inks& inks) {
         "set lmargin at screen {}\nset rmargin at screen {}\nset label 1 'G = {}' at graph 0.5,1.05 center "
         "textcolor rgb '{}'\n",
         x, x + width, kv_heads[p], inks.text);
-    script += p == 0 ? "set ytics " + y.ticks_for_gnuplot() + "\nset ylabel 'held-out loss (nat/token)'\n"
-                     : "set ytics format ''\nunset ylabel\n";
-    if (p > 0) script += fmt::format("set ytics add {}\n", y.ticks_for_gnuplot());
-    if (p > 0) script += "set format y ''\n";
+    script += fmt::format("set ytics {}\n{}\n", y.ticks_for_gnuplot(p == 0),
+                          p == 0 ? "set ylabel 'held-out loss (nat/token)'" : "unset ylabel");
     if (p + 1 == kv_heads.size()) {
       script += placed_labels(labels, 0.068, "graph 1.03|left");
       script += fmt::format(

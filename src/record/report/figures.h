@@ -39,7 +39,7 @@ struct Axis {
   bool logarithmic = false;
   std::vector<double> ticks;
   double fraction(double value) const;  ///< in graph units
-  std::string ticks_for_gnuplot() const;
+  std::string ticks_for_gnuplot(bool numbers = true) const;
 };
 /// Covers the values with some room; ticks at round numbers. Logarithmic when they span more than a
 /// factor 1.6.

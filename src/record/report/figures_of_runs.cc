@@ -86,11 +86,37 @@ std::string token_ticks(double low, double high) {
   return list;
 }
 
+/// Where the curves of one label end: the farthest, and the sum of their losses there.
+struct End {
+  std::string colour;
+  double tokens = 0, loss = 0;
+  int runs = 0;
+};
+
+/// Labels right of the ends of their curves; those that end together are spread.
+std::string labels_at_ends(const std::map<std::string, End>& ends, const Axis& y) {
+  std::map<int64, std::vector<Label>> columns;  // by tokens, in steps of a tenth
+  std::map<int64, double> position;
+  for (const auto& [name, end] : ends) {
+    const auto column = std::llround(std::log(end.tokens) / std::log(1.3));
+    columns[column].push_back({name, end.colour, y.fraction(end.loss / end.runs)});
+    position[column] = std::max(position[column], end.tokens);
+  }
+  std::string script;
+  for (auto& [column, labels] : columns) {
+    plot::spread(labels, 0.062);
+    for (const Label& l : labels)
+      script += fmt::format("set label '{}' at first {}, graph {:.4f} left offset 0.8,0 textcolor rgb '{}'\n",
+                            l.text, position[column], l.placed, l.colour);
+  }
+  return script;
+}
+
 std::string training_script(const std::vector<Trace>& traces, const Inks& inks) {
   std::vector<double> losses;
   double low = INFINITY, high = 0;
   std::string blocks, plots;
-  std::map<std::string, std::pair<Label, int>> ends;  // summed over the runs of a label
+  std::map<std::string, End> ends;
   for (size_t i = 0; i < traces.size(); ++i) {
     const Trace& t = traces[i];
     losses.insert(losses.end(), t.loss.begin(), t.loss.end());
@@ -103,16 +129,13 @@ std::string training_script(const std::vector<Trace>& traces, const Inks& inks) 
     plots +=
         fmt::format("{}$t{} using 1:2 with lines lc rgb '{}' lw 1.1 dt {}", plots.empty() ? "plot " : ", ", i,
                     colour, t.role == RunRole::control_mha ? "(8,5)" : "1");
-    auto& [label, n] = ends[plot::label_of(t.role, t.conversion)];
-    label = {plot::label_of(t.role, t.conversion), colour, label.y + t.loss.back()};
-    ++n;
+    End& end = ends[plot::label_of(t.role, t.conversion)];
+    end.colour = colour;
+    end.tokens = std::max(end.tokens, t.tokens.back());
+    end.loss += t.loss.back();
+    ++end.runs;
   }
   const Axis y = plot::axis_over(losses);
-  std::vector<Label> labels;
-  for (auto& [name, end] : ends) {
-    end.first.y = y.fraction(end.first.y / end.second);
-    labels.push_back(end.first);
-  }
   std::string script = plot::style(inks) + blocks;
   script +=
       fmt::format("set logscale x\nset xrange [{}:{}]\nset xtics ({})\n", low, high, token_ticks(low, high));
@@ -120,12 +143,7 @@ std::string training_script(const std::vector<Trace>& traces, const Inks& inks) 
       "{}set yrange [{}:{}]\nset ytics {}\nset rmargin at screen 0.80\nset xlabel 'tokens trained on'\n"
       "set ylabel 'training loss (nat/token)'\n",
       y.logarithmic ? "set logscale y\n" : "", y.low, y.high, y.ticks_for_gnuplot());
-  if (labels.size() > 1 || traces[0].role != RunRole::train) {
-    plot::spread(labels, 0.062);
-    for (const Label& l : labels)
-      script += fmt::format("set label '{}' at graph 1.02, graph {:.4f} left textcolor rgb '{}'\n", l.text,
-                            l.placed, l.colour);
-  }
+  if (ends.size() > 1 || traces[0].role != RunRole::train) script += labels_at_ends(ends, y);
   return script + plots + "\n";
 }
 

@@ -106,7 +106,9 @@ std::string inline_svg(std::string svg, const Figure& figure) {
   for (size_t i = 0; i < kInks.size(); ++i) {
     const auto [r, g, b] = placeholder(i);
     const std::string variable = fmt::format("var({})", kInks[i].variable);
+    // shapes and texts are written differently
     replace_all(svg, fmt::format("rgb({:3}, {:3}, {:3})", r, g, b), variable);
+    replace_all(svg, fmt::format("rgb({},{},{})", r, g, b), variable);
     replace_all(svg, fmt::format("#{:02x}{:02x}{:02x}", r, g, b), variable);
     replace_all(svg, fmt::format("#{:02X}{:02X}{:02X}", r, g, b), variable);
   }

@@ -55,10 +55,12 @@ double Axis::fraction(double value) const {
   return (value - low) / (high - low);
 }
 
-std::string Axis::ticks_for_gnuplot() const {
+std::string Axis::ticks_for_gnuplot(bool numbers) const {
   std::string list;
-  for (const double tick : ticks) list += fmt::format("{}'{:g}' {}", list.empty() ? "" : ", ", tick, tick);
-  return "(" + list + ")";
+  for (const double tick : ticks)
+    list +=
+        fmt::format("{}'{}' {}", list.empty() ? "" : ", ", numbers ? fmt::format("{:g}", tick) : "", tick);
+  return fmt::format("({})", list);
 }
 
 Axis axis_over(const std::vector<double>& values) {
