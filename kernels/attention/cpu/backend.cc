@@ -6,9 +6,6 @@ namespace {
 
 using namespace flash;
 
-// The largest head for which a row fits into a tile of scores; real ones stay below a quarter of it.
-constexpr int64 kMostColumns = 2048;
-
 struct ForwardPlan {
   Units units;
   int64 per_worker;
@@ -42,12 +39,14 @@ int64 dq_offset(const AttentionProblem& problem, const Unit& unit) {
 }
 
 /// dsink (Hq) = or += the gradients of every sequence, in their order.
-void sum_sinks(const AttentionBackward& op, const float* sinks /* (sequences, kv_heads, group) */, int64 sequences) {
+void sum_sinks(const AttentionBackward& op, const float* sinks /* (sequences, kv_heads, group) */,
+               int64 sequences) {
   const AttentionProblem& problem = op.problem;
   for (int64 kv_head = 0; kv_head < problem.kv_heads; ++kv_head)
     for (int64 h = 0; h < problem.group(); ++h) {
       double sum = 0;
-      for (int64 n = 0; n < sequences; ++n) sum += sinks[(n * problem.kv_heads + kv_head) * problem.group() + h];
+      for (int64 n = 0; n < sequences; ++n)
+        sum += sinks[(n * problem.kv_heads + kv_head) * problem.group() + h];
       float& dsink = op.dsink.data<float>()[query_head(problem, kv_head, h)];
       dsink = static_cast<float>(op.accumulate ? dsink + sum : sum);
     }
@@ -62,8 +61,6 @@ class CpuAttention final : public AttentionBackend {
   Support supports(const AttentionProblem& problem) const override {
     if (problem.dtype == DType::f64 || problem.dtype == DType::i32)
       return {false, "the cpu backend computes in f32, bf16 or f16; use the reference backend for f64"};
-    if (problem.qk_dim > kMostColumns || problem.v_dim > kMostColumns)
-      return {false, "the cpu backend takes heads of at most 2048 columns"};
     if (problem.kv_len > INT32_MAX) return {false, "the cpu backend counts keys in 32 bits"};
     return {};
   }

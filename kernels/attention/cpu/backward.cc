@@ -32,43 +32,71 @@ struct BackwardUnit {
   int64 rows;   // of the whole group
 };
 
-/// sum over columns of dout * out
-HWY_INLINE float dot_rows(const float* a, const float* b, int64 D) {
+/// delta of kQueries rows whose dout is packed as (Dv, kQueries). The order of its sum is that of dp's, so
+/// that a row which sees one key alone has dp - delta = 0 to the last bit.
+void find_delta(const BackwardUnit& u, int64 row, int64 n) {
+  const auto& [op, unit, memory, dq, scores, D, Dv, rows] = u;
   const F32 d;
-  F32V sum = hn::Zero(d);
-  for (int64 c = 0; c < D; c += hn::MaxLanes(d)) sum = hn::MulAdd(hn::Load(d, a + c), hn::Load(d, b + c), sum);
-  return hn::GetLane(hn::SumOfLanes(d, sum));
+  pack_rows(flash::query_rows(op.problem, unit, op.out), {row, row + n}, op.problem.v_dim, memory.rows);
+  transpose_tile(memory.rows, n, Dv, 1, memory.out);
+  const float* out = planted(Bug::wrong_delta) ? memory.dout : memory.out;
+  for (int64 lane = 0; lane < kQueries; lane += hn::MaxLanes(d)) {
+    // forward: out = sum_j p_j v_j, so the sum over j of p_j dp_j is out . dout
+    F32V sum = hn::Zero(d);
+    for (int64 c = 0; c < op.problem.v_dim; ++c) {
+      const int64 at = c * kQueries + lane;
+      sum = hn::MulAdd(hn::Load(d, out + at), hn::Load(d, memory.dout + at), sum);
+    }
+    hn::Store(sum, d, memory.delta + lane);
+  }
 }
 
-/// lse and delta of every row; the gradient of the sinks.
-void begin_rows(const BackwardUnit& u, float* dsink) {
+/// Packs kQueries rows, both ways round.
+void pack_queries(const BackwardUnit& u, int64 row, int64 n) {
+  const auto& [op, unit, memory, dq, scores, D, Dv, rows] = u;
+  pack_rows(flash::query_rows(op.problem, unit, op.q), {row, row + n}, op.problem.qk_dim, memory.q_rows);
+  pack_rows(flash::query_rows(op.problem, unit, op.dout), {row, row + n}, op.problem.v_dim, memory.dout_rows);
+  transpose_tile(memory.q_rows, n, D, scores.query_factor, memory.q);
+  transpose_tile(memory.dout_rows, n, Dv, 1, memory.dout);
+  find_delta(u, row, n);
+}
+
+/// Visible keys and lse of every row.
+void begin_rows(const BackwardUnit& u) {
   const auto& [op, unit, memory, dq, scores, D, Dv, rows] = u;
   const int64 q_len = unit.sequence.mask.q_len;
   flash::find_keys(unit, {0, rows}, memory.first, memory.last);
-  const flash::GroupRows out = flash::query_rows(op.problem, unit, op.out),
-                         dout = flash::query_rows(op.problem, unit, op.dout);
-  float* out_row = memory.p;  // free until the first tile
-  for (int64 r = 0; r < rows; ++r) {
-    const int64 h = flash::query_head(op.problem, unit.kv_head, r / q_len);
-    const float lse =
-        *static_cast<const float*>(op.lse.at({unit.sequence.batch, h, unit.sequence.q.begin + r % q_len}));
-    unpack_row(op.out.dtype(), out[r], op.problem.v_dim, out_row);
-    unpack_row(op.dout.dtype(), dout[r], op.problem.v_dim, memory.dout_rows);
-    // forward: out = sum_j p_j v_j, so the sum over j of p_j dp_j is out . dout
-    const float delta = dot_rows(planted(Bug::wrong_delta) ? memory.dout_rows : out_row, memory.dout_rows, Dv);
-    memory.lse[r] = memory.first[r] < memory.last[r] ? lse * std::numbers::log2e_v<float> : 0;
-    memory.delta[r] = delta;
-    // forward: the sink's share is exp(sink - lse), of a value 0
-    if (dsink && lse > -std::numeric_limits<float>::infinity())
-      dsink[r / q_len] -= std::exp(op.sink.data<float>()[h] - lse) * delta;
+  for (int64 r = 0; r < round_up(rows, kQueries); ++r) {
+    memory.lse[r] = 0;
+    if (memory.first[r] >= memory.last[r]) continue;
+    const int64 h = flash::query_head(op.problem, unit.kv_head, r / q_len),
+                i = unit.sequence.q.begin + r % q_len;
+    const float lse = *static_cast<const float*>(op.lse.at({unit.sequence.batch, h, i}));
+    memory.lse[r] = lse * std::numbers::log2e_v<float>;
   }
-  for (int64 r = rows; r < round_up(rows, kQueries); ++r) memory.lse[r] = memory.delta[r] = 0;
+}
+
+/// dsink (group) of this sequence.
+void find_dsink(const BackwardUnit& u, float* dsink) {
+  const auto& [op, unit, memory, dq, scores, D, Dv, rows] = u;
+  const int64 q_len = unit.sequence.mask.q_len;
+  for (int64 row = 0; row < rows; row += kQueries) {
+    const int64 n = std::min(kQueries, rows - row);
+    pack_queries(u, row, n);
+    for (int64 r = row; r < row + n; ++r) {
+      if (memory.first[r] >= memory.last[r]) continue;
+      // forward: the sink's share is exp(sink - lse), of a value 0
+      const int64 h = flash::query_head(op.problem, unit.kv_head, r / q_len);
+      const float share = std::exp2(op.sink.data<float>()[h] * std::numbers::log2e_v<float> - memory.lse[r]);
+      dsink[r / q_len] -= share * memory.delta[r - row];
+    }
+  }
 }
 
 /// p = exp2(s - lse) and ds = p (dp - delta), in place of s and dp (keys, kQueries).
 template <bool kMasked>
-HWY_INLINE void soften_backward(const RowKeys& row_keys, const float* lse, const float* delta, Range keys, float* s,
-                                float* dp) {
+HWY_INLINE void soften_backward(const RowKeys& row_keys, const float* lse, const float* delta, Range keys,
+                                float* s, float* dp) {
   const F32 d;
   for (int64 lane = 0; lane < kQueries; lane += hn::MaxLanes(d)) {
     const F32V l = hn::Load(d, lse + lane), minus = hn::Load(d, delta + lane);
@@ -87,15 +115,6 @@ HWY_INLINE void soften_backward(const RowKeys& row_keys, const float* lse, const
       hn::Store(ds, d, dp_at);
     }
   }
-}
-
-/// Packs kQueries rows, both ways round.
-void pack_queries(const BackwardUnit& u, int64 row, int64 n) {
-  const auto& [op, unit, memory, dq, scores, D, Dv, rows] = u;
-  pack_rows(flash::query_rows(op.problem, unit, op.q), {row, row + n}, op.problem.qk_dim, memory.q_rows);
-  pack_rows(flash::query_rows(op.problem, unit, op.dout), {row, row + n}, op.problem.v_dim, memory.dout_rows);
-  transpose_tile(memory.q_rows, n, D, scores.query_factor, memory.q);
-  transpose_tile(memory.dout_rows, n, Dv, 1, memory.dout);
 }
 
 /// ds of a tile of keys x kQueries rows, and p: what all gradients are products of.
@@ -126,9 +145,9 @@ void score_tile(const BackwardUnit& u, int64 row, const Seen& seen, int64 block,
   if (scores.capped()) cap_scores(scores, memory.p, keys.size(), memory.slope);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   if (keys.begin >= seen.all.begin && keys.end <= seen.all.end)
-    soften_backward<false>(row_keys, memory.lse + row, memory.delta + row, keys, memory.p, memory.ds);
+    soften_backward<false>(row_keys, memory.lse + row, memory.delta, keys, memory.p, memory.ds);
   else
-    soften_backward<true>(row_keys, memory.lse + row, memory.delta + row, keys, memory.p, memory.ds);
+    soften_backward<true>(row_keys, memory.lse + row, memory.delta, keys, memory.p, memory.ds);
   if (scores.capped()) {
     // forward: s = softcap tanh(x / softcap), so dx = ds (1 - tanh^2)
     const F32 d;
@@ -229,7 +248,8 @@ void backward_unit(const AttentionBackward& op, const flash::Unit& unit, const f
                        flash::padded(op.problem.qk_dim),
                        flash::padded(op.problem.v_dim),
                        rows};
-  begin_rows(u, dsink);
+  begin_rows(u);
+  if (dsink) find_dsink(u, dsink);
   std::memset(dq, 0, static_cast<size_t>(rows * u.D) * sizeof(float));
   for (int64 block = unit.part.begin; block < unit.part.end; block += flash::kKeyBlock)
     backward_block(u, {block, std::min(unit.part.end, block + flash::kKeyBlock)});
@@ -258,10 +278,12 @@ HWY_EXPORT(backward_unit);
 HWY_EXPORT(write_dq_rows);
 }  // namespace
 
-void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq, float* dsink) {
+void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
+              float* dsink) {
   HWY_DYNAMIC_DISPATCH(backward_unit)(op, unit, memory, dq, dsink);
 }
-void write_dq(const AttentionBackward& op, const Unit& unit, Range rows, float* dq, int64 parts, int64 part_stride) {
+void write_dq(const AttentionBackward& op, const Unit& unit, Range rows, float* dq, int64 parts,
+              int64 part_stride) {
   HWY_DYNAMIC_DISPATCH(write_dq_rows)(op, unit, rows, dq, parts, part_stride);
 }
 }  // namespace fovea::flash

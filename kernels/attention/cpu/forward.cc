@@ -21,9 +21,9 @@ namespace {
 using flash::kKeys;
 using flash::kQueries;
 
-/// Online softmax (Milakov & Gimelshein 2018) of a tile of scores, queries in lanes: s (keys, kQueries) becomes
-/// exp2(s - most) with the new running maximum, and `sum` is carried over to it. `rescale` is the factor that
-/// what was summed under the old maximum now needs.
+/// Online softmax (Milakov & Gimelshein 2018) of a tile of scores, queries in lanes: s (keys, kQueries)
+/// becomes exp2(s - most) with the new running maximum, and `sum` is carried over to it. `rescale` is the
+/// factor that what was summed under the old maximum now needs.
 HWY_INLINE void soften(float* s, int64 keys, float* most, float* sum, float* rescale) {
   const F32 d;
   constexpr int64 L = hn::MaxLanes(d);
@@ -59,7 +59,8 @@ HWY_INLINE void rescale_rows(const float* factors, int64 rows, int64 D, float* o
   for (int64 r = 0; r < rows; ++r, out += D) {
     if (factors[r] == 1.0f) continue;
     const F32V factor = hn::Set(d, factors[r]);
-    for (int64 c = 0; c < D; c += hn::MaxLanes(d)) hn::Store(hn::Mul(factor, hn::Load(d, out + c)), d, out + c);
+    for (int64 c = 0; c < D; c += hn::MaxLanes(d))
+      hn::Store(hn::Mul(factor, hn::Load(d, out + c)), d, out + c);
   }
 }
 
@@ -84,7 +85,9 @@ void begin_rows(const ForwardUnit& u) {
   }
   for (int64 r = 0; r < round_up(rows, kQueries); ++r) {
     const bool sink = op.sink && r < rows;
-    const int64 head = sink ? flash::query_head(op.problem, unit.kv_head, (unit.part.begin + r) / unit.sequence.mask.q_len) : 0;
+    const int64 head =
+        sink ? flash::query_head(op.problem, unit.kv_head, (unit.part.begin + r) / unit.sequence.mask.q_len)
+             : 0;
     memory.most[r] = sink ? op.sink.data<float>()[head] * std::numbers::log2e_v<float>
                           : -std::numeric_limits<float>::infinity();
     memory.sum[r] = sink ? 1.0f : 0.0f;
@@ -145,7 +148,8 @@ void finish_rows(const ForwardUnit& u) {
     hn::Store(hn::Div(hn::Set(d, 1.0f), sum), d, memory.sum + r);
   }
   for (int64 r = 0; r < rows; ++r) {
-    const int64 at = unit.part.begin + r, h = at / unit.sequence.mask.q_len, i = at % unit.sequence.mask.q_len;
+    const int64 at = unit.part.begin + r, h = at / unit.sequence.mask.q_len,
+                i = at % unit.sequence.mask.q_len;
     float* row = memory.out + r * Dv;
     if (memory.first[r] >= memory.last[r])
       std::memset(row, 0, static_cast<size_t>(Dv) * sizeof(float));

@@ -20,7 +20,8 @@ using I32 = hn::RebindToSigned<F32>;
 
 template <class T>
 HWY_INLINE void convert_row(const T* row, int64 n, float* HWY_RESTRICT to) {
-  for_each_vector(n, [&](int64 i, auto part) HWY_ATTR { store_row(load_row(row + i, part), to + i, Whole()); });
+  for_each_vector(n,
+                  [&](int64 i, auto part) HWY_ATTR { store_row(load_row(row + i, part), to + i, Whole()); });
 }
 
 /// One row as f32, zeros up to whole vectors of the widest instruction set.
@@ -131,7 +132,8 @@ HWY_INLINE hn::Mask<F32> sees(const RowKeys& keys, int64 lane, int64 key) {
   const I32 d;
   const auto j = hn::Set(d, static_cast<int32>(key));
   const auto first = hn::Load(d, keys.first + lane), last = hn::Load(d, keys.last + lane);
-  const auto before = hn::RebindMask(F32(), hn::Gt(first, j)), inside = hn::RebindMask(F32(), hn::Gt(last, j));
+  const auto before = hn::RebindMask(F32(), hn::Gt(first, j)),
+             inside = hn::RebindMask(F32(), hn::Gt(last, j));
   return planted(Bug::tail_unmasked) ? hn::Not(before) : hn::AndNot(before, inside);
 }
 

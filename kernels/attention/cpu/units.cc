@@ -14,7 +14,9 @@ int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
 }  // namespace
 
 Units::Units(const AttentionProblem& problem, Pass pass)
-    : problem_(problem), pass_(pass), documents_(problem.mask.documents ? problem.mask.documents->count() : 0) {
+    : problem_(problem),
+      pass_(pass),
+      documents_(problem.mask.documents ? problem.mask.documents->count() : 0) {
   int64 most_q = problem.q_len;
   most_keys_ = problem.kv_len;
   if (documents_) {
@@ -83,7 +85,8 @@ Unit Units::operator[](int64 i) const {
   unit.parts = parts;
   unit.kv_head = within / parts;
   unit.index = within % parts;
-  const int64 size = pass_ == Pass::forward ? unit.sequence.q.size() * problem_.group() : unit.sequence.k.size();
+  const int64 size =
+      pass_ == Pass::forward ? unit.sequence.q.size() * problem_.group() : unit.sequence.k.size();
   const int64 step =
       pass_ == Pass::forward ? kForwardRows : round_up(ceil_div(size, parts), std::min(kKeys, kKeyBlock));
   unit.part = {std::min(size, unit.index * step), std::min(size, (unit.index + 1) * step)};
@@ -131,11 +134,13 @@ BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, 
   dout_rows = carver.floats(kQueries * Dv);
   q = carver.floats(kQueries * D);
   dout = carver.floats(kQueries * Dv);
+  out = carver.floats(kQueries * Dv);
+  rows = carver.floats(kQueries * Dv);
   p = carver.floats(kKeys * kQueries);
   ds = carver.floats(kKeys * kQueries);
   slope = problem.softcap > 0 ? carver.floats(kKeys * kQueries) : nullptr;
   lse = carver.floats(R);
-  delta = carver.floats(R);
+  delta = carver.floats(kQueries);
   first = carver.ints(R);
   last = carver.ints(R);
   dq = units.key_parts() == 1 ? carver.floats(R * D) : nullptr;

@@ -24,10 +24,10 @@ constexpr int64 kPad = 16;
 /// head r / q_len.
 struct Unit {
   AttentionSequence sequence;
-  int64 number = 0;            ///< of the sequence
+  int64 number = 0;  ///< of the sequence
   int64 kv_head = 0;
   int64 index = 0, parts = 1;  ///< among the parts of its sequence and head
-  Range part;       ///< forward: rows of the group; backward: keys of the sequence
+  Range part;                  ///< forward: rows of the group; backward: keys of the sequence
 };
 
 class Units {
@@ -37,7 +37,9 @@ class Units {
   int64 starts_needed() const { return documents_ ? documents_ + 1 : 0; }
   void index(int64* starts);
 
-  int64 count() const { return documents_ ? starts_[documents_] : uniform_parts_ * problem_.kv_heads * problem_.batch; }
+  int64 count() const {
+    return documents_ ? starts_[documents_] : uniform_parts_ * problem_.kv_heads * problem_.batch;
+  }
   Unit operator[](int64 i) const;
   /// Backward: the most parts into which the keys of a sequence are cut.
   int64 key_parts() const { return key_parts_; }
@@ -87,7 +89,8 @@ inline int64 query_head(const AttentionProblem& problem, int64 kv_head, int64 h)
 }
 /// Rows of q, out, dout or dq that belong to the unit's group.
 inline GroupRows query_rows(const AttentionProblem& problem, const Unit& unit, const View& view) {
-  const int64 first = query_head(problem, unit.kv_head, 0), step = query_head(problem, unit.kv_head, 1) - first;
+  const int64 first = query_head(problem, unit.kv_head, 0),
+              step = query_head(problem, unit.kv_head, 1) - first;
   return {view, unit.sequence.batch, unit.sequence.q, first, step};
 }
 /// Rows of k, v, dk or dv that belong to the unit's sequence.
@@ -117,27 +120,29 @@ class Carver {
 
 /// Memory of one worker, forward. R rows of a unit, padded to kQueries.
 struct ForwardMemory {
-  float *k, *v;          // (kKeyBlock, D), (kKeyBlock, Dv)
-  float* rows;           // (kQueries, D), on their way into q
-  float* q;              // (R / kQueries, D, kQueries), scaled
-  float* out;            // (R, Dv)
-  float* scores;         // (kKeys, kQueries)
-  float *most, *sum;     // (R)
-  float* rescale;        // (kQueries)
-  int32 *first, *last;   // (R) visible keys [first, last)
+  float *k, *v;         // (kKeyBlock, D), (kKeyBlock, Dv)
+  float* rows;          // (kQueries, D), on their way into q
+  float* q;             // (R / kQueries, D, kQueries), scaled
+  float* out;           // (R, Dv)
+  float* scores;        // (kKeys, kQueries)
+  float *most, *sum;    // (R)
+  float* rescale;       // (kQueries)
+  int32 *first, *last;  // (R) visible keys [first, last)
   ForwardMemory(Carver& carver, const AttentionProblem& problem);
 };
 
 /// Memory of one worker, backward. R rows of a group in one sequence, padded to kQueries.
 struct BackwardMemory {
-  float *k, *v, *dk, *dv;        // (kKeyBlock, D or Dv)
-  float *q_rows, *dout_rows;     // (kQueries, D or Dv)
-  float *q, *dout;               // (D or Dv, kQueries); q scaled
-  float *p, *ds;                 // (kKeys, kQueries)
-  float* slope;                  // (kKeys, kQueries), where scores are capped
-  float *lse, *delta;            // (R); lse to base 2
-  int32 *first, *last;           // (R)
-  float* dq;                     // (R, D)
+  float *k, *v, *dk, *dv;     // (kKeyBlock, D or Dv)
+  float *q_rows, *dout_rows;  // (kQueries, D or Dv)
+  float *q, *dout, *out;      // (D or Dv, kQueries); q scaled
+  float* rows;                // (kQueries, Dv), on their way into out
+  float *p, *ds;              // (kKeys, kQueries)
+  float* slope;               // (kKeys, kQueries), where scores are capped
+  float* lse;                 // (R), to base 2
+  float* delta;               // (kQueries)
+  int32 *first, *last;        // (R)
+  float* dq;                  // (R, D)
   BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
 };
 
@@ -150,9 +155,10 @@ constexpr int64 kForwardRows = 256;
 void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory);
 /// Sums into `dq` (R, D) f32, which it first clears; writes dk and dv; into dsink (group), where there is a
 /// sink and the unit is the first of its head, this sequence's gradient.
-void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq, float* dsink);
-/// dq of rows of a group = the sum of `parts` f32 copies (R, D), part_stride elements apart, in their order; the first is
-/// overwritten.
+void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
+              float* dsink);
+/// dq of rows of a group = the sum of `parts` f32 copies (R, D), part_stride elements apart, in their order;
+/// the first is overwritten.
 void write_dq(const AttentionBackward& op, const Unit& unit, Range rows, float* dq, int64 parts,
               int64 part_stride);
 const char* instruction_set();
