@@ -8,15 +8,17 @@ namespace {
 
 using Vector = Eigen::VectorXd;
 
-/// Logits of one row (V).
-Vector head(const Matrix& weight /* (V, C) */, const Vector& hidden /* (C) */, const View& bias,
-            double softcap) {
+/// Logits of one row (V), before the softcap.
+Vector raw_logits(const Matrix& weight /* (V, C) */, const Vector& hidden /* (C) */, const View& bias) {
   Vector logits = weight * hidden;
-  for (int64 v = 0; v < logits.size(); ++v) {
-    if (bias) logits(v) += load(bias, {v});
-    if (softcap > 0) logits(v) = softcap * std::tanh(logits(v) / softcap);
-  }
+  for (int64 v = 0; bias && v < logits.size(); ++v) logits(v) += load(bias, {v});
   return logits;
+}
+
+Vector capped(const Vector& raw, float softcap) {
+  if (softcap == 0) return raw;
+  const double cap = static_cast<double>(softcap);
+  return raw.unaryExpr([cap](double x) { return cap * std::tanh(x / cap); });
 }
 
 void add(const View& to, std::initializer_list<int64> index, double value) {
@@ -36,17 +38,17 @@ void run(Execution&, const LinearCrossEntropy& op) {
     Vector dlogits = Vector::Zero(V);
     double loss = 0;
     if (target >= 0) {
-      const Vector logits = head(weight, hidden.row(n), op.bias, softcap);
+      const Vector raw = raw_logits(weight, hidden.row(n), op.bias), logits = capped(raw, op.softcap);
       const double largest = logits.maxCoeff();
       const Vector exps = (logits.array() - largest).exp();
-      loss = logits.allFinite() ? largest + std::log(exps.sum()) - logits(target) : std::nan("");
+      loss = raw.allFinite() ? largest + std::log(exps.sum()) - logits(target) : std::nan("");
       // forward: loss = lse(logits) - logits[target]
       dlogits = exps / exps.sum();
       dlogits(target) -= 1;
       // forward: logits = softcap * tanh(raw / softcap), so dlogits/draw = 1 - (logits / softcap)^2
       if (softcap > 0) dlogits.array() *= 1 - (logits.array() / softcap).square();
       dlogits *= op.gradient_scale;
-      if (!logits.allFinite()) dlogits.setConstant(std::nan(""));
+      if (!raw.allFinite()) dlogits.setConstant(std::nan(""));
     }
     store(op.losses, {n}, loss);
     // forward: raw = hidden weight^T + bias
@@ -62,7 +64,7 @@ void run(Execution&, const LinearCrossEntropy& op) {
 void run(Execution&, const LinearLogits& op) {
   const Matrix hidden = to_matrix(op.hidden), weight = to_matrix(op.weight);
   for (int64 n = 0; n < hidden.rows(); ++n) {
-    const Vector logits = head(weight, hidden.row(n), op.bias, static_cast<double>(op.softcap));
+    const Vector logits = capped(raw_logits(weight, hidden.row(n), op.bias), op.softcap);
     for (int64 v = 0; v < weight.rows(); ++v) store(op.logits, {n, v}, logits(v));
   }
 }

@@ -126,6 +126,7 @@ TEST(LinearCrossEntropy, ANonFiniteRowSpoilsItsOwnLossAlone) {
         for (int64 V : {5, 64, 77}) {
           Case c = case_of({.N = 20, .C = 6, .V = V, .softcap = softcap});
           c.operands[kHidden].value = [bad](int64 i) { return i / 6 == 7 || i / 6 == 8 ? bad : 0.5; };
+          c.operands[kWeight].value = [](int64 i) { return i % 7 + 1.0; };  // infinity, which a softcap hides
           const auto v = harness::run(c, backend);
           for (int64 n = 0; n < 20; ++n)  // row 8 is ignored
             EXPECT_EQ(std::isfinite(v[kLosses].get(n)), n != 7) << name_of(backend) << " row " << n;

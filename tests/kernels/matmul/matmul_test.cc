@@ -93,6 +93,25 @@ TEST(MatMul, HasTheSameBitsWhereverTheOperandsLie) {
   }
 }
 
+/// What the library compiled for one product must not serve another that differs in one thing alone.
+TEST(MatMul, ProductsThatAreAlmostAlikeAreToldApart) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Problem base{.M = 48, .N = 48, .K = 48, .dtype = dtype};
+    std::vector<Problem> problems(9, base);
+    problems[1].accumulate = true;
+    problems[2].gap = 16;
+    problems[3].transpose_a = true;
+    problems[4].transpose_b = true;
+    problems[5].M = 32;
+    problems[6].N = 32;
+    problems[7].K = 32;
+    for (const Problem& p : problems) harness::expect_matches_reference(case_of(p));
+    Case wide = case_of(base);  // c alone has gaps
+    wide.operands[3].layout.gap = 48;
+    harness::expect_matches_reference(wide);
+  }
+}
+
 TEST(MatMul, ANaNReachesItsRowAlone) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     Case c = case_of({.M = 40, .N = 33, .K = 20, .dtype = dtype, .transpose_b = true});
