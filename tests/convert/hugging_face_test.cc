@@ -1,0 +1,308 @@
+#include "convert/hugging_face.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "convert/gqa.h"
+#include "convert/safetensors.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "model/decoder.h"
+#include "model/families.h"
+#include "record/hdf5.h"
+#include "temporary_folder.h"
+
+namespace fovea {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+const std::filesystem::path kGolden = std::filesystem::path(FOVEA_GOLDEN) / "models";
+constexpr const char* kModels[] = {"llama_mha",       "llama_gqa_bf16", "mistral_window",
+                                   "qwen2_bias_tied", "gpt2",           "gpt_neox_partial_rotary",
+                                   "gemma_wide_heads"};
+
+/// The logits (B, T, V) of the model on the fp64 backend.
+std::vector<double> logits_of(const Decoder& decoder, const std::vector<float>& parameters,
+                              const h5::Array<int32>& tokens) {
+  const int64 B = tokens.shape[0], T = tokens.shape[1], V = decoder.shape().vocab;
+  Buffer weights(DType::f64, {decoder.layout().elements()}), ids(DType::i32, {B * T}),
+      positions(DType::i32, {B * T});
+  for (int64 i = 0; i < decoder.layout().elements(); ++i)
+    weights.view().data<double>()[i] = static_cast<double>(parameters[static_cast<size_t>(i)]);
+  for (int64 i = 0; i < B * T; ++i) {
+    ids.view().data<int32>()[i] = tokens.values[static_cast<size_t>(i)];
+    positions.view().data<int32>()[i] = static_cast<int32>(i % T);
+  }
+  Buffer logits(DType::f64, {B * T, V});
+  Arena arena;
+  const auto run = [&](Stream::Mode mode) {
+    Stream stream(Backend::reference, 1, mode);
+    const StepContext context{.stream = stream,
+                              .arena = arena,
+                              .layout = decoder.layout(),
+                              .precision = {DType::f64, DType::f64, DType::f64},
+                              .weights = weights,
+                              .compute_weights = weights,
+                              .gradients = {},
+                              .batch = {.sequences = B,
+                                        .length = T,
+                                        .tokens = ids,
+                                        .targets = {},
+                                        .positions = positions,
+                                        .documents = nullptr}};
+    decoder.logits(context, logits);
+  };
+  run(Stream::Mode::plan);
+  const MemoryPlan plan = arena.plan();
+  const Buffer memory(plan.bytes);
+  arena.replay(plan, memory.data());
+  run(Stream::Mode::immediate);
+  return {logits.view().data<double>(), logits.view().data<double>() + B * T * V};
+}
+
+Decoder decoder_of(const ImportedModel& model) {
+  return Decoder(decoder_shape(model.config, model.vocabulary), model.config.context, DType::f64);
+}
+
+class GoldenModel : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(All, GoldenModel, testing::ValuesIn(kModels),
+                         [](const auto& model) { return model.param; });
+
+TEST_P(GoldenModel, HasTheLogitsOfTransformers) {
+  const ImportedModel model = import_hugging_face(kGolden / GetParam());
+  const h5::Group file = h5::open_file(kGolden / GetParam() / "reference.h5");
+  const auto expected = file.read<double>("logits").values;
+  const auto actual = logits_of(decoder_of(model), model.parameters, file.read<int32>("tokens"));
+  ASSERT_EQ(actual.size(), expected.size());
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(actual[i]));
+    largest = std::max(largest, std::abs(expected[i]));
+    error = std::max(error, std::abs(actual[i] - expected[i]));
+  }
+  // The rule allows 2e-4; an independent implementation comes within 2 % of it, most bugs do not come within
+  // 30 %.
+  EXPECT_LE(error, 0.05 * 2e-4 * largest);
+}
+
+// All heads of a group being alike, it does not matter that they become one.
+TEST(GqaConversion, TheMeanOfIdenticalHeadsKeepsTheModelsFunction) {
+  ImportedModel mha = import_hugging_face(kGolden / "llama_mha");
+  const Decoder before = decoder_of(mha);
+  const int64 head = mha.config.head_dim;
+  for (const Parameter& p : before.layout().parameters())
+    if (p.name.find(".k.weight") != std::string::npos || p.name.find(".v.weight") != std::string::npos)
+      for (const int64 h : {1, 3})
+        std::copy_n(mha.parameters.begin() + p.offset + (h - 1) * head * p.columns, head * p.columns,
+                    mha.parameters.begin() + p.offset + h * head * p.columns);
+  ImportedModel gqa = mha;
+  gqa.config.kv_heads = 2;
+  const Decoder after = decoder_of(gqa);
+  gqa.parameters =
+      convert_kv_heads(before.layout(), mha.parameters, after.layout(), {GqaInit::mean, head, 0});
+  const h5::Group file = h5::open_file(kGolden / "llama_mha" / "reference.h5");
+  const auto tokens = file.read<int32>("tokens");
+  const auto expected = logits_of(before, mha.parameters, tokens),
+             actual = logits_of(after, gqa.parameters, tokens);
+  for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-12);
+}
+
+/// A copy of a golden model with another config.json, imported; the one line of its error.
+std::string error_with(const std::string& name, const json& changes) {
+  const TemporaryFolder folder;
+  json config = json::parse(read_file(kGolden / name / "config.json"));
+  config.merge_patch(changes);
+  write_file_atomically(folder / "config.json", config.dump());
+  std::filesystem::copy(kGolden / name / "model.safetensors", folder / "model.safetensors");
+  try {
+    import_hugging_face(folder.path());
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::input) << error.what();
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(HuggingFace, ConfigurationsThatCannotBeAreRefusedInOneLine) {
+  const auto error = [](const json& changes) { return error_with("llama_mha", changes); };
+  EXPECT_EQ(error({{"architectures", nullptr}}), "no error");
+  EXPECT_THAT(error({{"model_type", "t5\n"}}), HasSubstr("model_type \"t5\\n\" is not supported: llama"));
+  EXPECT_THAT(error({{"model_type", nullptr}}), HasSubstr("model_type must be a string, it is absent"));
+  EXPECT_THAT(error({{"hidden_size", "64"}}), HasSubstr("hidden_size must be an integer from 1 to"));
+  EXPECT_THAT(error({{"hidden_size", -64}}), HasSubstr("it is -64"));
+  EXPECT_THAT(error({{"hidden_size", 64.5}}), HasSubstr("it is 64.5"));
+  EXPECT_THAT(error({{"vocab_size", 18446744073709551615u}}), HasSubstr("vocab_size must be"));
+  EXPECT_THAT(error({{"vocab_size", 16777216}, {"hidden_size", 16777216}}), HasSubstr("far too few"));
+  EXPECT_THAT(error({{"num_attention_heads", 6}}), HasSubstr("does not divide"));
+  EXPECT_THAT(error({{"hidden_act", "mish"}}), HasSubstr("activation \"mish\" is not known"));
+  EXPECT_THAT(error({{"rms_norm_eps", 0}}), HasSubstr("must be a positive number"));
+  EXPECT_THAT(error({{"rope_parameters", {{"rope_type", "yarn"}}}}),
+              HasSubstr("rope_type \"yarn\" is not supported"));
+  EXPECT_THAT(error({{"rope_parameters", nullptr}, {"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}),
+              HasSubstr("rope_type \"linear\" is not supported"));
+  EXPECT_THAT(error_with("gpt2", {{"scale_attn_weights", false}}), HasSubstr("scale_attn_weights"));
+  EXPECT_THAT(error_with("qwen2_bias_tied", {{"layer_types", {"full_attention"}}}),
+              HasSubstr("names 1 layers"));
+  EXPECT_THAT(error_with("qwen2_bias_tied", {{"layer_types", {"full_attention", "sliding_attention"}}}),
+              HasSubstr("sliding_window is absent"));
+}
+
+TEST(HuggingFace, WeightsThatDoNotFitTheConfigurationAreRefusedInOneLine) {
+  EXPECT_THAT(error_with("llama_mha", {{"intermediate_size", 48}}),
+              HasSubstr("has the shape (56, 64), config.json asks for (48, 64)"));
+  EXPECT_THAT(error_with("llama_mha", {{"num_hidden_layers", 1}}), HasSubstr("has no place in the model"));
+  EXPECT_THAT(error_with("llama_gqa_bf16", {{"attention_bias", true}}),
+              HasSubstr("holds no tensor model.layers.0.self_attn.q_proj.bias"));
+  EXPECT_THAT(error_with("qwen2_bias_tied", {{"model_type", "mistral"}}),
+              HasSubstr("k_proj.bias has no place"));
+  EXPECT_EQ(error_with("llama_mha", {{"tie_word_embeddings", true}}),
+            "no error");  // as transformers: the head is not used
+}
+
+TEST(HuggingFace, MissingFilesAreNamed) {
+  const TemporaryFolder folder;
+  EXPECT_FALSE(is_hugging_face_model(folder.path()));
+  EXPECT_TRUE(is_hugging_face_model(kGolden / "gpt2"));
+  const auto error = [&] {
+    try {
+      import_hugging_face(folder.path());
+    } catch (const UserError& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(error(), HasSubstr("config.json"));
+  write_file_atomically(folder / "config.json", "{\"model_type\": ");
+  EXPECT_THAT(error(), HasSubstr("not valid JSON"));
+  write_file_atomically(folder / "config.json", "[1]");
+  EXPECT_THAT(error(), HasSubstr("not a JSON object"));
+  write_file_atomically(folder / "config.json", read_file(kGolden / "gpt2" / "config.json"));
+  EXPECT_THAT(error(), HasSubstr("model.safetensors"));
+}
+
+/// A model of one layer whose tensors hold a number each: 1, 2, ... in the order of `names`.
+ImportedModel import_numbered(const json& config,
+                              const std::vector<std::pair<std::string, std::vector<int64>>>& names) {
+  const TemporaryFolder folder;
+  std::vector<Buffer> buffers;
+  std::vector<NamedView> tensors;
+  for (const auto& [name, shape] : names) {
+    const int64 rows = shape[0], columns = shape.size() > 1 ? shape[1] : 1;
+    buffers.emplace_back(DType::f32, std::initializer_list<int64>{rows * columns});
+    const View flat = buffers.back();
+    std::fill_n(flat.data<float>(), flat.elements(), static_cast<float>(buffers.size()));
+    tensors.push_back({name, shape.size() > 1 ? flat.reshape({rows, columns}) : flat});
+  }
+  write_safetensors(folder / "model.safetensors", tensors, {});
+  write_file_atomically(folder / "config.json", config.dump());
+  return import_hugging_face(folder.path());
+}
+
+void expect_numbers(const ImportedModel& model, const std::vector<std::string>& names, float query_scale) {
+  const ParameterLayout layout = Decoder(decoder_shape(model.config, model.vocabulary)).layout();
+  ASSERT_EQ(layout.parameters().size(), names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    const ParameterId id = layout.find(names[i]);
+    ASSERT_NE(id, kNoParameter) << names[i];
+    const float scale = names[i].ends_with("attention.q.weight") ? query_scale : 1;
+    for (int64 e = 0; e < layout[id].elements(); ++e)
+      ASSERT_EQ(model.parameters[static_cast<size_t>(layout[id].offset + e)],
+                scale * static_cast<float>(i + 1))
+          << names[i];
+  }
+}
+
+const json kSmall = {{"vocab_size", 7},          {"num_hidden_layers", 1},       {"hidden_size", 12},
+                     {"num_attention_heads", 4}, {"num_key_value_heads", 2},     {"head_dim", 4},
+                     {"intermediate_size", 10},  {"max_position_embeddings", 64}};
+
+TEST(HuggingFace, Gemma2FindsEachTensorItsPlace) {
+  json config = kSmall;
+  config.update({{"model_type", "gemma2"},
+                 {"query_pre_attn_scalar", 16},
+                 {"sliding_window", 8},
+                 {"final_logit_softcapping", nullptr}});
+  const std::string layer = "model.layers.0.", block = "blocks.0.";
+  const ImportedModel model = import_numbered(config, {{"model.embed_tokens.weight", {7, 12}},
+                                                       {layer + "input_layernorm.weight", {12}},
+                                                       {layer + "post_attention_layernorm.weight", {12}},
+                                                       {layer + "pre_feedforward_layernorm.weight", {12}},
+                                                       {layer + "post_feedforward_layernorm.weight", {12}},
+                                                       {layer + "self_attn.q_proj.weight", {16, 12}},
+                                                       {layer + "self_attn.k_proj.weight", {8, 12}},
+                                                       {layer + "self_attn.v_proj.weight", {8, 12}},
+                                                       {layer + "self_attn.o_proj.weight", {12, 16}},
+                                                       {layer + "mlp.gate_proj.weight", {10, 12}},
+                                                       {layer + "mlp.up_proj.weight", {10, 12}},
+                                                       {layer + "mlp.down_proj.weight", {12, 10}},
+                                                       {"model.norm.weight", {12}}});
+  expect_numbers(
+      model,
+      {"embed.weight", block + "attention_norm.weight", block + "attention_post_norm.weight",
+       block + "mlp_norm.weight", block + "mlp_post_norm.weight", block + "attention.q.weight",
+       block + "attention.k.weight", block + "attention.v.weight", block + "attention.out.weight",
+       block + "mlp.gate.weight", block + "mlp.up.weight", block + "mlp.down.weight", "final_norm.weight"},
+      0.5f);  // sqrt(head_dim / query_pre_attn_scalar)
+  EXPECT_EQ(model.config.attention, std::vector<std::string>{"window"});
+  EXPECT_EQ(model.config.sliding_window, 8);
+  EXPECT_EQ(model.config.attention_softcap, 50);
+  EXPECT_EQ(model.config.logit_softcap, 0);
+}
+
+TEST(HuggingFace, Qwen3FindsEachTensorItsPlace) {
+  json config = kSmall;
+  config.update({{"model_type", "qwen3"}, {"tie_word_embeddings", false}});
+  const std::string layer = "model.layers.0.", block = "blocks.0.";
+  const ImportedModel model = import_numbered(config, {{"model.embed_tokens.weight", {7, 12}},
+                                                       {layer + "input_layernorm.weight", {12}},
+                                                       {layer + "post_attention_layernorm.weight", {12}},
+                                                       {layer + "self_attn.q_proj.weight", {16, 12}},
+                                                       {layer + "self_attn.q_norm.weight", {4}},
+                                                       {layer + "self_attn.k_proj.weight", {8, 12}},
+                                                       {layer + "self_attn.k_norm.weight", {4}},
+                                                       {layer + "self_attn.v_proj.weight", {8, 12}},
+                                                       {layer + "self_attn.o_proj.weight", {12, 16}},
+                                                       {layer + "mlp.gate_proj.weight", {10, 12}},
+                                                       {layer + "mlp.up_proj.weight", {10, 12}},
+                                                       {layer + "mlp.down_proj.weight", {12, 10}},
+                                                       {"model.norm.weight", {12}},
+                                                       {"lm_head.weight", {7, 12}}});
+  expect_numbers(model,
+                 {"embed.weight", block + "attention_norm.weight", block + "mlp_norm.weight",
+                  block + "attention.q.weight", block + "attention.q_norm.weight",
+                  block + "attention.k.weight", block + "attention.k_norm.weight",
+                  block + "attention.v.weight", block + "attention.out.weight", block + "mlp.gate.weight",
+                  block + "mlp.up.weight", block + "mlp.down.weight", "final_norm.weight", "head.weight"},
+                 1);
+}
+
+// transformers 4 spelled the same models otherwise.
+TEST(HuggingFace, OldSpellingsMeanTheSame) {
+  const auto import_with = [](const std::string& name, const json& changes) {
+    const TemporaryFolder folder;
+    json config = json::parse(read_file(kGolden / name / "config.json"));
+    config.merge_patch(changes);
+    write_file_atomically(folder / "config.json", config.dump());
+    std::filesystem::copy(kGolden / name / "model.safetensors", folder / "model.safetensors");
+    return import_hugging_face(folder.path());
+  };
+  const json without_rope = {{"rope_parameters", nullptr}, {"rope_scaling", nullptr}};
+  json old_llama = without_rope, old_neox = without_rope;
+  old_llama["rope_theta"] = 500000.0;
+  old_neox["rotary_pct"] = 0.5;
+  old_neox["rotary_emb_base"] = 2000;
+  EXPECT_EQ(import_with("llama_gqa_bf16", old_llama).config.rope_theta, 500000);
+  EXPECT_EQ(import_with("gpt_neox_partial_rotary", old_neox).config.rope_theta, 2000);
+  EXPECT_EQ(import_with("gpt_neox_partial_rotary", old_neox).config.rope_fraction, 0.5);
+}
+
+}  // namespace
+}  // namespace fovea
