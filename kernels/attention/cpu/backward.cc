@@ -64,16 +64,14 @@ void pack_queries(const BackwardUnit& u, int64 row, int64 n) {
 /// Visible keys and lse of every row.
 void begin_rows(const BackwardUnit& u) {
   const auto& [op, unit, memory, dq, scores, D, Dv, rows] = u;
-  const int64 q_len = unit.sequence.mask.q_len;
   flash::find_keys(unit, {0, rows}, memory.first, memory.last);
-  for (int64 r = 0; r < round_up(rows, kQueries); ++r) {
-    memory.lse[r] = 0;
-    if (memory.first[r] >= memory.last[r]) continue;
-    const int64 h = flash::query_head(op.problem, unit.kv_head, r / q_len),
-                i = unit.sequence.q.begin + r % q_len;
-    const float lse = *static_cast<const float*>(op.lse.at({unit.sequence.batch, h, i}));
-    memory.lse[r] = lse * std::numbers::log2e_v<float>;
-  }
+  int64 r = 0;
+  flash::lse_rows(op.problem, unit, op.lse).for_each({0, rows}, [&](const std::byte* lse) {
+    // A row that sees nothing is masked throughout: any finite number serves.
+    const bool any = memory.first[r] < memory.last[r];
+    memory.lse[r++] = any ? *reinterpret_cast<const float*>(lse) * std::numbers::log2e_v<float> : 0;
+  });
+  for (; r < round_up(rows, kQueries); ++r) memory.lse[r] = 0;
 }
 
 /// dsink (group) of this sequence.
@@ -161,14 +159,8 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const Seen& seen, int64
   score_tile(u, row, seen, block, keys);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
-  const auto rows_of = [&](Range some) {
-    Range r = full ? Range{0, n} : rows_for(row_keys, n, {keys.begin + some.begin, keys.begin + some.end});
-    if (planted(Bug::group_not_summed)) r.begin = std::max(r.begin, rows - unit.sequence.mask.q_len - row);
-    return r;
-  };
-  const auto keys_of = [&](Range some) {
-    return full ? Range{0, keys.size()} : keys_for(row_keys, some, keys);
-  };
+  const RowDepth row_depth = full ? RowDepth() : RowDepth(row_keys, n, keys);
+  const KeyDepth key_depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys);
   // forward: O = P V, so dV += P^T dO
   multiply<Lies::along_rows>({.M = keys.size(),
                               .N = Dv,
@@ -179,8 +171,8 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const Seen& seen, int64
                               .b_stride = Dv,
                               .c = memory.dv + (keys.begin - block) * Dv,
                               .c_stride = Dv,
-                              .accumulate = true},
-                             rows_of);
+                              .accumulate = true,
+                              .depth = full ? nullptr : row_depth.blocks});
   // forward: S^T = scale K Q^T, so dK += scale dS^T Q and dQ += scale dS K; the scale waits for the end
   multiply<Lies::along_rows>({.M = keys.size(),
                               .N = D,
@@ -191,8 +183,8 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const Seen& seen, int64
                               .b_stride = D,
                               .c = memory.dk + (keys.begin - block) * D,
                               .c_stride = D,
-                              .accumulate = true},
-                             rows_of);
+                              .accumulate = true,
+                              .depth = full ? nullptr : row_depth.blocks});
   multiply<Lies::along_columns>({.M = n,
                                  .N = D,
                                  .K = keys.size(),
@@ -202,17 +194,23 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const Seen& seen, int64
                                  .b_stride = D,
                                  .c = dq + row * D,
                                  .c_stride = D,
-                                 .accumulate = true},
-                                keys_of);
+                                 .accumulate = true,
+                                 .depth = full ? nullptr : key_depth.blocks});
 }
 
 void write_gradient(const flash::GroupRows& to, Range rows, int64 columns, float* from, float factor,
                     bool accumulate) {
   const int64 D = flash::padded(columns);
-  for (int64 r = rows.begin; r < rows.end; ++r, from += D) {
+  to.for_each(rows, [&](std::byte* row) HWY_ATTR {
     if (factor != 1.0f) scale_row(factor, from, D);
-    accumulate ? add_row(to.dtype(), from, columns, to[r]) : pack_row(to.dtype(), from, columns, to[r]);
-  }
+    accumulate ? add_row(to.dtype, from, columns, row) : pack_row(to.dtype, from, columns, row);
+    from += D;
+  });
+}
+
+void clear_keys(const BackwardUnit& u, int64 keys) {
+  std::memset(u.memory.dk, 0, static_cast<size_t>(keys * u.D) * sizeof(float));
+  std::memset(u.memory.dv, 0, static_cast<size_t>(keys * u.Dv) * sizeof(float));
 }
 
 /// dk and dv of a block of keys, and its part of dq.
@@ -221,14 +219,14 @@ void backward_block(const BackwardUnit& u, Range block) {
   const flash::GroupRows dk = flash::key_rows(unit, op.dk), dv = flash::key_rows(unit, op.dv);
   pack_rows(flash::key_rows(unit, op.k), block, op.problem.qk_dim, memory.k);
   pack_rows(flash::key_rows(unit, op.v), block, op.problem.v_dim, memory.v);
-  std::memset(memory.dk, 0, static_cast<size_t>(block.size() * D) * sizeof(float));
-  std::memset(memory.dv, 0, static_cast<size_t>(block.size() * Dv) * sizeof(float));
+  clear_keys(u, block.size());
   const RowKeys row_keys{memory.first, memory.last};
   for (int64 row = 0; row < rows; row += kQueries) {
     const int64 n = std::min(kQueries, rows - row);
     const Seen seen = seen_by(row_keys, {row, row + n});
     const Range keys = intersection(seen.any, block);
     if (keys.size() == 0) continue;
+    if (planted(Bug::group_not_summed) && row <= rows - unit.sequence.mask.q_len) clear_keys(u, block.size());
     pack_queries(u, row, n);
     for (int64 key = keys.begin; key < keys.end; key += kKeys)
       add_keys(u, row, n, seen, block.begin, {key, std::min(keys.end, key + kKeys)});

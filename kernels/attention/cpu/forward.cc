@@ -83,14 +83,15 @@ void begin_rows(const ForwardUnit& u) {
     pack_rows(q, {unit.part.begin + r, unit.part.begin + r + n}, op.problem.qk_dim, memory.rows);
     transpose_tile(memory.rows, n, D, scores.query_factor, memory.q + r * D);
   }
-  for (int64 r = 0; r < round_up(rows, kQueries); ++r) {
-    const bool sink = op.sink && r < rows;
-    const int64 head =
-        sink ? flash::query_head(op.problem, unit.kv_head, (unit.part.begin + r) / unit.sequence.mask.q_len)
-             : 0;
-    memory.most[r] = sink ? op.sink.data<float>()[head] * std::numbers::log2e_v<float>
-                          : -std::numeric_limits<float>::infinity();
-    memory.sum[r] = sink ? 1.0f : 0.0f;
+  std::fill_n(memory.most, round_up(rows, kQueries), -std::numeric_limits<float>::infinity());
+  std::fill_n(memory.sum, round_up(rows, kQueries), 0.0f);
+  if (op.sink) {
+    float* most = memory.most;
+    std::fill_n(memory.sum, rows, 1.0f);
+    flash::for_each_head(unit.part, unit.sequence.mask.q_len, [&](int64 h, Range queries) {
+      const float sink = op.sink.data<float>()[flash::query_head(op.problem, unit.kv_head, h)];
+      most = std::fill_n(most, queries.size(), sink * std::numbers::log2e_v<float>);
+    });
   }
   flash::find_keys(unit, unit.part, memory.first, memory.last);
   std::memset(memory.out, 0, static_cast<size_t>(round_up(rows, kQueries) * Dv) * sizeof(float));
@@ -116,21 +117,20 @@ void add_keys(const ForwardUnit& u, int64 row, int64 n, const Seen& seen, int64 
   hide(row_keys, seen.all, keys, s);
   soften(s, keys.size(), memory.most + row, memory.sum + row, memory.rescale);
   if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
+  const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
+  const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys);
   // O += P V
-  const Product product{.M = n,
-                        .N = Dv,
-                        .K = keys.size(),
-                        .a = s,
-                        .a_stride = kQueries,
-                        .b = memory.v + (keys.begin - block) * Dv,
-                        .b_stride = Dv,
-                        .c = memory.out + row * Dv,
-                        .c_stride = Dv,
-                        .accumulate = true};
-  if (keys.begin >= seen.all.begin && keys.end <= seen.all.end)
-    multiply<Lies::along_columns>(product);
-  else
-    multiply<Lies::along_columns>(product, [&](Range some) { return keys_for(row_keys, some, keys); });
+  multiply<Lies::along_columns>({.M = n,
+                                 .N = Dv,
+                                 .K = keys.size(),
+                                 .a = s,
+                                 .a_stride = kQueries,
+                                 .b = memory.v + (keys.begin - block) * Dv,
+                                 .b_stride = Dv,
+                                 .c = memory.out + row * Dv,
+                                 .c_stride = Dv,
+                                 .accumulate = true,
+                                 .depth = full ? nullptr : depth.blocks});
 }
 
 /// out = O / sum, lse = most + ln(sum).
@@ -138,7 +138,6 @@ void finish_rows(const ForwardUnit& u) {
   const auto& [op, unit, memory, scores, D, Dv, rows] = u;
   const F32 d;
   constexpr int64 L = hn::MaxLanes(d);
-  const flash::GroupRows out = flash::query_rows(op.problem, unit, op.out);
   const F32V ln2 = hn::Set(d, std::numbers::ln2_v<float>);
   for (int64 r = 0; r < rows; r += L) {
     const F32V sum = hn::Load(d, memory.sum + r), most = hn::Load(d, memory.most + r);
@@ -147,18 +146,20 @@ void finish_rows(const ForwardUnit& u) {
     hn::Store(hn::IfThenElse(hn::IsNaN(sum), sum, lse), d, memory.most + r);
     hn::Store(hn::Div(hn::Set(d, 1.0f), sum), d, memory.sum + r);
   }
-  for (int64 r = 0; r < rows; ++r) {
-    const int64 at = unit.part.begin + r, h = at / unit.sequence.mask.q_len,
-                i = at % unit.sequence.mask.q_len;
+  int64 r = 0;
+  flash::query_rows(op.problem, unit, op.out).for_each(unit.part, [&](std::byte* to) HWY_ATTR {
     float* row = memory.out + r * Dv;
     if (memory.first[r] >= memory.last[r])
       std::memset(row, 0, static_cast<size_t>(Dv) * sizeof(float));
     else
       scale_row(memory.sum[r], row, Dv);
-    pack_row(op.out.dtype(), row, op.problem.v_dim, out[at]);
-    *static_cast<float*>(op.lse.at({unit.sequence.batch, flash::query_head(op.problem, unit.kv_head, h),
-                                    unit.sequence.q.begin + i})) = memory.most[r];
-  }
+    pack_row(op.out.dtype(), row, op.problem.v_dim, to);
+    ++r;
+  });
+  const float* lse = memory.most;
+  flash::lse_rows(op.problem, unit, op.lse).for_each(unit.part, [&](std::byte* to) {
+    *reinterpret_cast<float*>(to) = *lse++;
+  });
 }
 
 const char* target_name() { return hwy::TargetName(HWY_TARGET); }

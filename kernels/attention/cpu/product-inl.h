@@ -16,7 +16,14 @@ namespace fovea::HWY_NAMESPACE {
 /// How A lies in memory: element (m, k) at a[m * a_stride + k], or at a[k * a_stride + m].
 enum class Lies { along_rows, along_columns };
 
-/// C (M, N) = or += A (M, K) B (K, N); N a whole number of vectors, rows of B and C aligned.
+/// Rows of C that one run of the micro-kernel makes.
+constexpr int64 kRowBlock = 8;
+/// As many as the registers hold beside two vectors of B: 32 of them, or 16.
+constexpr int kRows = hn::MaxLanes(F32()) == 16 ? 8 : 4;
+
+/// C (M, N) = or += A (M, K) B (K, N); N a whole number of vectors, rows of B and C aligned. Where `depth` is
+/// given, depth[i] is the part of K that counts for rows [i * kRowBlock, (i + 1) * kRowBlock): the rest of A
+/// is zeros there.
 struct Product {
   int64 M, N, K;
   const float* a;
@@ -26,6 +33,7 @@ struct Product {
   float* c;
   int64 c_stride;
   bool accumulate;
+  const Range* depth = nullptr;
 };
 
 /// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times.
@@ -62,29 +70,28 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
     for (int j = 0; j < NR; ++j) hn::Store(acc[i][j], d, c + i * p.c_stride + j * L);
 }
 
-/// Columns [n, n + NR vectors) of C; k_of(rows) is the part of K that counts for these rows of A: the rest is
-/// zeros there.
-template <int NR, Lies kLies, class KOf>
-HWY_INLINE void multiply_columns(const Product& p, int64 n, KOf k_of) {
-  int64 m = 0;
-  for (; m + 8 <= p.M; m += 8) multiply_block<8, NR, kLies>(p, m, n, k_of(Range{m, m + 8}));
-  if (m + 4 <= p.M) {
-    multiply_block<4, NR, kLies>(p, m, n, k_of(Range{m, m + 4}));
-    m += 4;
+/// Columns [n, n + NR vectors) of C.
+template <int NR, Lies kLies>
+HWY_INLINE void multiply_columns(const Product& p, int64 n) {
+  for (int64 block = 0; block < p.M; block += kRowBlock) {
+    const Range k = p.depth ? p.depth[block / kRowBlock] : Range{0, p.K};
+    const int64 end = std::min(p.M, block + kRowBlock);
+    int64 m = block;
+    for (; m + kRows <= end; m += kRows) multiply_block<kRows, NR, kLies>(p, m, n, k);
+    if (m + 4 <= end) {
+      multiply_block<4, NR, kLies>(p, m, n, k);
+      m += 4;
+    }
+    for (; m < end; ++m) multiply_block<1, NR, kLies>(p, m, n, k);
   }
-  for (; m < p.M; ++m) multiply_block<1, NR, kLies>(p, m, n, k_of(Range{m, m + 1}));
 }
 
-template <Lies kLies, class KOf>
-HWY_INLINE void multiply(const Product& p, KOf k_of) {
+template <Lies kLies>
+HWY_NOINLINE void multiply(const Product& p) {
   constexpr int64 L = hn::MaxLanes(F32());
   int64 n = 0;
-  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<2, kLies>(p, n, k_of);
-  if (n < p.N) multiply_columns<1, kLies>(p, n, k_of);
-}
-template <Lies kLies>
-HWY_INLINE void multiply(const Product& p) {
-  multiply<kLies>(p, [&p](Range) { return Range{0, p.K}; });
+  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<2, kLies>(p, n);
+  if (n < p.N) multiply_columns<1, kLies>(p, n);
 }
 
 }  // namespace fovea::HWY_NAMESPACE

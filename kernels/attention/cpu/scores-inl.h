@@ -10,6 +10,7 @@
 
 #include <numbers>
 
+#include "kernels/attention/cpu/product-inl.h"
 #include "kernels/attention/cpu/tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,20 +52,32 @@ inline void hide(const RowKeys& row_keys, Range all, Range keys, float* s) {
   }
 }
 
-/// The keys of a tile that some of its rows see, counted from the tile's first.
-HWY_INLINE Range keys_for(const RowKeys& row_keys, Range rows, Range keys) {
-  const Range seen = intersection(seen_by(row_keys, rows).any, keys);
-  return {seen.begin - keys.begin, seen.end - keys.begin};
-}
-
-/// The rows of a tile that see some of these keys (between the first and the last of them).
-HWY_INLINE Range rows_for(const RowKeys& row_keys, int64 rows, Range keys) {
-  int64 begin = 0, end = rows;
-  const auto blind = [&](int64 r) { return row_keys.last[r] <= keys.begin || row_keys.first[r] >= keys.end; };
-  while (begin < end && blind(begin)) ++begin;
-  while (end > begin && blind(end - 1)) --end;
-  return {begin, end};
-}
+/// For blocks of rows, the keys of a tile that some row of the block sees: the depth of a product.
+struct KeyDepth {
+  Range blocks[flash::kQueries / kRowBlock];
+  KeyDepth() = default;
+  KeyDepth(const RowKeys& row_keys, int64 rows, Range keys) {
+    for (int64 r = 0; r < rows; r += kRowBlock) {
+      const Range seen = intersection(seen_by(row_keys, {r, std::min(rows, r + kRowBlock)}).any, keys);
+      blocks[r / kRowBlock] = {seen.begin - keys.begin, seen.end - keys.begin};
+    }
+  }
+};
+/// For blocks of keys, the rows of a tile that see some key of the block, and what lies between them.
+struct RowDepth {
+  Range blocks[flash::kKeys / kRowBlock];
+  RowDepth() = default;
+  RowDepth(const RowKeys& row_keys, int64 rows, Range keys) {
+    for (int64 j = keys.begin; j < keys.end; j += kRowBlock) {
+      const int64 end = std::min(keys.end, j + kRowBlock);
+      const auto blind = [&](int64 r) { return row_keys.last[r] <= j || row_keys.first[r] >= end; };
+      Range& seen = blocks[(j - keys.begin) / kRowBlock];
+      seen = {0, rows};
+      while (seen.begin < seen.end && blind(seen.begin)) ++seen.begin;
+      while (seen.end > seen.begin && blind(seen.end - 1)) --seen.end;
+    }
+  }
+};
 
 HWY_INLINE void scale_row(float factor, float* row, int64 D) {
   const F32 d;

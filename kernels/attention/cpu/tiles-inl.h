@@ -43,7 +43,10 @@ HWY_INLINE void unpack_row(DType dtype, const void* row, int64 columns, float* H
 /// Rows as a packed f32 tile (rows, padded columns).
 inline void pack_rows(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
   const int64 D = flash::padded(columns);
-  for (int64 r = rows.begin; r < rows.end; ++r, tile += D) unpack_row(from.dtype(), from[r], columns, tile);
+  from.for_each(rows, [&](const std::byte* row) HWY_ATTR {
+    unpack_row(from.dtype, row, columns, tile);
+    tile += D;
+  });
 }
 
 /// A row of f32 rounded to its storage.

@@ -95,14 +95,17 @@ Unit Units::operator[](int64 i) const {
 
 void find_keys(const Unit& unit, Range rows, int32* first, int32* last) {
   const SequenceMask& mask = unit.sequence.mask;
-  for (int64 r = rows.begin; r < rows.end; ++r) {
-    Range keys = mask.keys_of(r % mask.q_len);
-    if (planted(Bug::window_off_by_one) && mask.left >= 0) keys.begin = std::max<int64>(0, keys.begin - 1);
-    const bool any = keys.begin < keys.end;
-    first[r - rows.begin] = any ? static_cast<int32>(keys.begin) : 0;
-    last[r - rows.begin] = any ? static_cast<int32>(keys.end) : 0;
-  }
-  for (int64 r = rows.size(); r < whole_tiles(rows.size()); ++r) first[r] = last[r] = 0;
+  int64 r = 0;
+  for_each_head(rows, mask.q_len, [&](int64, Range queries) {
+    for (int64 i = queries.begin; i < queries.end; ++i, ++r) {
+      Range keys = mask.keys_of(i);
+      if (planted(Bug::window_off_by_one) && mask.left >= 0) keys.begin = std::max<int64>(0, keys.begin - 1);
+      const bool any = keys.begin < keys.end;
+      first[r] = any ? static_cast<int32>(keys.begin) : 0;
+      last[r] = any ? static_cast<int32>(keys.end) : 0;
+    }
+  });
+  for (; r < whole_tiles(rows.size()); ++r) first[r] = last[r] = 0;
 }
 
 ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem) {

@@ -58,28 +58,33 @@ class Units {
   const int64* starts_ = nullptr;
 };
 
-/// Rows of a group in (B, S, H, D).
-class GroupRows {
- public:
-  /// `rows` of each of the heads first_head, first_head + head_step, ...
-  GroupRows(const View& view, int64 batch, Range rows, int64 first_head, int64 head_step = 1)
-      : base_(static_cast<std::byte*>(view.data())),
-        row_(view.stride(1) * size_of(view.dtype())),
-        head_(head_step * view.stride(2) * size_of(view.dtype())),
-        rows_per_head_(rows.size()),
-        dtype_(view.dtype()) {
-    const int64 first = batch * view.stride(0) + rows.begin * view.stride(1) + first_head * view.stride(2);
-    base_ += first * size_of(dtype_);
+/// f(head, queries) for each head's piece of these rows of a group, in order.
+template <class F>
+void for_each_head(Range rows, int64 rows_per_head, F f) {
+  if (rows.size() <= 0) return;
+  int64 head = rows.begin / rows_per_head, query = rows.begin % rows_per_head;
+  for (int64 left = rows.size(); left > 0; ++head, query = 0) {
+    const int64 n = std::min(left, rows_per_head - query);
+    f(head, Range{query, query + n});
+    left -= n;
   }
-  std::byte* operator[](int64 r) const {
-    return base_ + r % rows_per_head_ * row_ + r / rows_per_head_ * head_;
-  }
-  DType dtype() const { return dtype_; }
+}
 
- private:
-  std::byte* base_;
-  int64 row_, head_, rows_per_head_;
-  DType dtype_;
+/// Where the rows of a group lie.
+struct GroupRows {
+  std::byte* base;
+  int64 row, head;  // strides in bytes
+  int64 rows_per_head;
+  DType dtype;
+
+  /// f(address of row) for each of the rows, in order.
+  template <class F>
+  void for_each(Range rows, F f) const {
+    for_each_head(rows, rows_per_head, [&](int64 h, Range queries) {
+      std::byte* at = base + h * head + queries.begin * row;
+      for (int64 i = queries.begin; i < queries.end; ++i, at += row) f(at);
+    });
+  }
 };
 
 /// The query head that is the h-th of a key/value head's group.
@@ -88,14 +93,34 @@ inline int64 query_head(const AttentionProblem& problem, int64 kv_head, int64 h)
   return kv_head * problem.group() + h;
 }
 /// Rows of q, out, dout or dq that belong to the unit's group.
-inline GroupRows query_rows(const AttentionProblem& problem, const Unit& unit, const View& view) {
+inline GroupRows query_rows(const AttentionProblem& problem, const Unit& unit,
+                            const View& view /* (B, S, H, D) */) {
   const int64 first = query_head(problem, unit.kv_head, 0),
               step = query_head(problem, unit.kv_head, 1) - first;
-  return {view, unit.sequence.batch, unit.sequence.q, first, step};
+  const int64 bytes = size_of(view.dtype()), start = unit.sequence.batch * view.stride(0) +
+                                                     unit.sequence.q.begin * view.stride(1) +
+                                                     first * view.stride(2);
+  return {static_cast<std::byte*>(view.data()) + start * bytes, view.stride(1) * bytes,
+          step * view.stride(2) * bytes, unit.sequence.q.size(), view.dtype()};
+}
+/// The same of lse: a row is one number.
+inline GroupRows lse_rows(const AttentionProblem& problem, const Unit& unit,
+                          const View& view /* (B, H, S) */) {
+  const int64 first = query_head(problem, unit.kv_head, 0),
+              step = query_head(problem, unit.kv_head, 1) - first;
+  const int64 bytes = size_of(view.dtype()), start = unit.sequence.batch * view.stride(0) +
+                                                     first * view.stride(1) +
+                                                     unit.sequence.q.begin * view.stride(2);
+  return {static_cast<std::byte*>(view.data()) + start * bytes, view.stride(2) * bytes,
+          step * view.stride(1) * bytes, unit.sequence.q.size(), view.dtype()};
 }
 /// Rows of k, v, dk or dv that belong to the unit's sequence.
-inline GroupRows key_rows(const Unit& unit, const View& view) {
-  return {view, unit.sequence.batch, unit.sequence.k, unit.kv_head};
+inline GroupRows key_rows(const Unit& unit, const View& view /* (B, S, H, D) */) {
+  const int64 bytes = size_of(view.dtype());
+  const int64 start = unit.sequence.batch * view.stride(0) + unit.sequence.k.begin * view.stride(1) +
+                      unit.kv_head * view.stride(2);
+  return {static_cast<std::byte*>(view.data()) + start * bytes, view.stride(1) * bytes, 0,
+          unit.sequence.k.size(), view.dtype()};
 }
 /// The keys [first, last) that these rows of the group see; those that see none, and what is missing to whole
 /// tiles, get [0, 0).
