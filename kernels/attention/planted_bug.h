@@ -18,6 +18,7 @@ enum class Bug {
 #define FOVEA_PLANTED_BUG none
 #endif
 
-constexpr bool planted(Bug bug) { return bug == Bug::FOVEA_PLANTED_BUG && bug != Bug::none; }
+constexpr Bug kPlantedBug = Bug::FOVEA_PLANTED_BUG;
+constexpr bool planted(Bug bug) { return kPlantedBug != Bug::none && bug == kPlantedBug; }
 
 }  // namespace fovea
