@@ -97,7 +97,7 @@ void read_end(const Line& line, JournalContents& into) {
 
 void read_line(const std::string& text, const std::string& where, JournalContents& into) {
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || json.size() == 0) fail_input("{}: is not a line of a journal", where);
+  if (!json.is_object() || json.empty()) fail_input("{}: is not a line of a journal", where);
   const Line line{json, where};
   const std::string event = line.text("event");
   if (event == "begin") return read_begin(line, into);
