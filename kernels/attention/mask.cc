@@ -87,6 +87,7 @@ std::vector<AttentionSequence> sequences_of(const AttentionProblem& problem) {
 
 int64 visible_pairs(const AttentionProblem& problem) {
   if (!problem.mask.documents) {
+    if (problem.batch == 0) return 0;
     return problem.batch *
            sequence_mask(problem.mask, problem.q_len, problem.kv_len, problem.first_position())
                .visible_pairs();

@@ -1,0 +1,162 @@
+#include "experiments/attention_file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "core/error.h"
+#include "record/hdf5.h"
+#include "tests/kernels/attention/error_rule.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> golden_files() {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(GOLDEN_ATTENTION))
+    if (entry.path().extension() == ".h5") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+class AnswerFile : public testing::Test {
+ protected:
+  AnswerFile() {
+    std::string name = (fs::temp_directory_path() / "attention-XXXXXX").string();
+    directory_ = mkdtemp(name.data());
+  }
+  ~AnswerFile() override { fs::remove_all(directory_); }
+  fs::path directory_;
+};
+
+class Golden : public AnswerFile, public testing::WithParamInterface<std::tuple<fs::path, Backend>> {};
+
+void expect_answer(const h5::Group& problem, const h5::Group& answer, const std::string& name,
+                   bool own_measure) {
+  SCOPED_TRACE(name);
+  const h5::Array<double> expected = problem.read<double>("expected/" + name), x = answer.read<double>(name);
+  ASSERT_EQ(x.shape, expected.shape);
+  ASSERT_EQ(answer.info(name).kind, h5::Kind::floating);
+  if (name == "lse") {
+    EXPECT_EQ(own_measure ? "" : broken_lse(x.values, expected.values), "");
+    return;
+  }
+  const DType dtype = dtype_named(problem.attribute<std::string>(".", "dtype"));
+  const ErrorRule rule{.dtype = dtype,
+                       .factor = name == "out" ? 2.0 : 3.0,
+                       .low_error = most_apart(problem.read<double>("low/" + name).values, expected.values),
+                       .most_lse = most_of(problem.read<double>("expected/lse").values)};
+  EXPECT_EQ(broken(rule, x.values, expected.values), "");
+}
+
+TEST_P(Golden, KeepsTheErrorRule) {
+  const auto& [path, backend] = GetParam();
+  const fs::path out = directory_ / "answer.h5";
+  run_attention_file(path, out, backend, 2);
+  const h5::Group problem = h5::open_file(path), answer = h5::open_file(out);
+  EXPECT_EQ(answer.names(), problem.group("expected").names());
+  // The plain implementation rounds its scores to the dtype, and lse shows it.
+  const bool rounds_scores =
+      backend == Backend::naive && problem.attribute<std::string>(".", "dtype") != "f32";
+  for (const std::string& name : problem.group("expected").names())
+    expect_answer(problem, answer, name, rounds_scores);
+}
+
+std::string name_of_golden(const testing::TestParamInfo<Golden::ParamType>& instance) {
+  return std::get<0>(instance.param).stem().string() + "_" +
+         std::string(name_of(std::get<1>(instance.param)));
+}
+INSTANTIATE_TEST_SUITE_P(Every, Golden,
+                         testing::Combine(testing::ValuesIn(golden_files()),
+                                          testing::Values(Backend::reference, Backend::naive, Backend::cpu)),
+                         name_of_golden);
+
+TEST(GoldenFiles, AreAllThere) { EXPECT_EQ(golden_files().size(), 27u); }
+
+// A problem of 2 queries, 3 keys, 2 heads over 1, head size 2; `damage` makes it wrong.
+class HostileFile : public AnswerFile {
+ protected:
+  void expect_refused(const std::function<void(const h5::Group&)>& damage, const std::string& says) {
+    const fs::path in = directory_ / "problem.h5";
+    {
+      const h5::Group file = h5::create_file(in);
+      for (const char* name : {"window_left", "window_right"}) file.set_attribute(".", name, int64{-1});
+      file.set_attribute(".", "dtype", std::string("f32"));
+      file.set_attribute(".", "causal", int64{1});
+      file.set_attribute(".", "scale", 0.5);
+      file.set_attribute(".", "softcap", 0.0);
+      put(file, "q", {1, 2, 2, 2});
+      put(file, "k", {1, 3, 1, 2});
+      put(file, "v", {1, 3, 1, 2});
+      damage(file);
+    }
+    refuse(in, says);
+  }
+  void refuse(const fs::path& in, const std::string& says) {
+    const fs::path out = directory_ / "answer.h5";
+    try {
+      run_attention_file(in, out, Backend::cpu, 1);
+      FAIL() << "accepted; should say " << says;
+    } catch (const UserError& error) {
+      const std::string line = error.what();
+      EXPECT_EQ(error.code(), ExitCode::input) << line;
+      EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+      EXPECT_NE(line.find(says), std::string::npos) << line;
+      EXPECT_NE(line.find(in.string()), std::string::npos) << line;
+    }
+    EXPECT_FALSE(fs::exists(out));
+  }
+  static void put(const h5::Group& file, const std::string& name, const h5::Shape& shape) {
+    int64 elements = 1;
+    for (const int64 n : shape) elements *= n;
+    const std::vector<float> values(static_cast<size_t>(elements), 0.5f);
+    file.write<float>(name, shape, values);
+  }
+};
+
+TEST_F(HostileFile, IsRefusedInOneLine) {
+  using h5::Group;
+  const auto attribute = [](const char* name, const AttributeValue& value) {
+    return [=](const Group& f) { f.set_attribute(".", name, value); };
+  };
+  expect_refused(attribute("dtype", std::string("f64")), "must be f32, bf16 or f16");
+  expect_refused(attribute("causal", int64{2}), "causal is 2");
+  expect_refused(attribute("window_left", int64{-2}), "window_left is -2");
+  expect_refused(attribute("scale", std::nan("")), "scale");
+  expect_refused(attribute("softcap", -1.0), "softcap is -1");
+  expect_refused([](const Group& f) { put(f, "sink", {3}); }, "sink");
+  expect_refused([](const Group& f) { put(f, "sink", {2, 1}); }, "dimensions");
+  expect_refused([](const Group& f) { put(f, "dout", {1, 2, 2, 3}); }, "dout");
+  expect_refused([](const Group& f) { f.write<int64>("cu_seqlens_q", {0, 2}); }, "only one of");
+  const auto bounds = [](std::vector<int64> q, std::vector<int64> k) {
+    return [=](const Group& f) { f.write<int64>("cu_seqlens_q", q), f.write<int64>("cu_seqlens_k", k); };
+  };
+  expect_refused(bounds({0, 3}, {0, 3}), "end with 2");
+  expect_refused(bounds({0, 2}, {0, 1, 3}), "as many");
+  expect_refused(bounds({0, 2, 1, 2}, {0, 1, 2, 3}), "must climb");
+  expect_refused(bounds({}, {}), "cu_seqlens_q");
+}
+
+TEST_F(HostileFile, LacksNothingItNeeds) {
+  const fs::path in = directory_ / "lacking.h5";
+  refuse(in, "no such file");
+  std::ofstream(in) << "not HDF5";
+  refuse(in, "not an HDF5 file");
+  { h5::create_file(in).flush(); }
+  refuse(in, "dtype");
+}
+
+TEST_F(HostileFile, MayNotBeItsOwnAnswer) {
+  const fs::path in = directory_ / "problem.h5";
+  fs::copy_file(golden_files().front(), in);
+  EXPECT_THROW(run_attention_file(in, in, Backend::cpu, 1), UserError);
+  EXPECT_EQ(fs::file_size(in), fs::file_size(golden_files().front()));
+}
+
+}  // namespace
+}  // namespace fovea

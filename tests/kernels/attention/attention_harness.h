@@ -1,0 +1,110 @@
+#pragma once
+
+#include <memory>
+
+#include "cases.h"
+#include "error_rule.h"
+#include "harness.h"
+
+namespace fovea {
+
+/// Places of the operands of attention_call().
+enum Place : size_t { kQ, kK, kV, kSink, kDout, kOut, kLse, kDq, kDk, kDv, kDsink, kPlaces };
+
+/// Forward and backward as one call of the common harness.
+inline harness::Case attention_call(const AttentionCase& c, DType dtype, uint64 seed = 1) {
+  using harness::Role;
+  const AttentionProblem& p = c.problem;
+  const DType statistics = dtype == DType::f64 ? DType::f64 : DType::f32;
+  const harness::Layout layout{c.gap, c.offset};
+  const std::vector<int64> q{p.batch, p.q_len, p.q_heads, p.qk_dim},
+      k{p.batch, p.kv_len, p.kv_heads, p.qk_dim}, v{p.batch, p.kv_len, p.kv_heads, p.v_dim},
+      out{p.batch, p.q_len, p.q_heads, p.v_dim},
+      sink = c.sink ? std::vector<int64>{p.q_heads} : std::vector<int64>{};
+  const auto drawn = [&](uint32 stream, double gain) {
+    return [random = RandomSequence{seed, RandomUse::synthetic, stream}, gain](int64 e) {
+      return gain * random.normal(static_cast<uint64>(e));
+    };
+  };
+  const auto dout = [seed](int64 e) { return harness::projection(seed, e); };
+  const Role gradient = c.accumulate ? Role::inout : Role::out;
+  return {.operands = {{"q", dtype, q, Role::in, drawn(101, c.gain), layout},
+                       {"k", dtype, k, Role::in, drawn(102, c.gain), layout},
+                       {"v", dtype, v, Role::in, drawn(103, 1), layout},
+                       {"sink", statistics, sink, Role::in, drawn(104, 2)},
+                       {"dout", dtype, out, Role::in, dout, layout},
+                       {"out", dtype, out, Role::out, nullptr, layout},
+                       {"lse", statistics, {p.batch, p.q_heads, p.q_len}, Role::out, nullptr, layout},
+                       {"dq", dtype, q, gradient, nullptr, layout},
+                       {"dk", dtype, k, gradient, nullptr, layout},
+                       {"dv", dtype, v, gradient, nullptr, layout},
+                       {"dsink", statistics, sink, gradient}},
+          .call =
+              [p, accumulate = c.accumulate](Stream& stream, const std::vector<View>& x) {
+                AttentionProblem problem = p;
+                problem.dtype = x[kQ].dtype();
+                attention(stream, {problem, x[kQ], x[kK], x[kV], x[kSink], x[kOut], x[kLse]});
+                attention_backward(stream, {problem, x[kQ], x[kK], x[kV], x[kSink], x[kOut], x[kLse],
+                                            x[kDout], x[kDq], x[kDk], x[kDv], x[kDsink], accumulate});
+              },
+          .seed = seed};
+}
+
+inline std::vector<double> values_of(const harness::Tensor& x) {
+  std::vector<double> values(static_cast<size_t>(x.elements()));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = x.get(static_cast<int64>(i));
+  return values;
+}
+
+/// The oracle's answers to a case in a dtype, and those of the plain implementation.
+class Judge {
+ public:
+  Judge(const AttentionCase& c, DType dtype, uint64 seed = 1)
+      : call_(attention_call(c, dtype, seed)), dtype_(dtype) {
+    for (const harness::Tensor& x : harness::run(call_, Backend::reference))
+      expected_.push_back(values_of(x));
+    for (const harness::Tensor& x : harness::run(call_, Backend::naive)) low_.push_back(values_of(x));
+  }
+  const harness::Case& call() const { return call_; }
+
+  /// What of the backend's answers breaks the error rule, or nothing.
+  std::string verdict(Backend backend, int threads = 1) const {
+    const std::vector<harness::Tensor> tensors = backend == Backend::naive && threads == 1
+                                                     ? std::vector<harness::Tensor>{}
+                                                     : harness::run(call_, backend, threads);
+    for (size_t i = kOut; i < kPlaces; ++i) {
+      const std::vector<double> actual = tensors.empty() ? low_[i] : values_of(tensors[i]);
+      const std::string found = i == kLse ? verdict_on_lse(backend, actual) : verdict_on(backend, i, actual);
+      if (!found.empty()) return call_.operands[i].name + " " + found;
+    }
+    return {};
+  }
+
+ private:
+  std::string verdict_on(Backend backend, size_t i, const std::vector<double>& actual) const {
+    ErrorRule rule{.dtype = call_.operands[i].dtype,
+                   .factor = i == kOut ? 2.0 : 3.0,
+                   .low_error = most_apart(low_[i], expected_[i]),
+                   .most_lse = most_of(expected_[kLse]),
+                   .least = 1};
+    // The plain implementation is its own measure elsewhere; here a few roundings of scores and
+    // probabilities.
+    if (backend == Backend::naive)
+      rule.low_error = 2 * harness::epsilon_of(dtype_) * std::max(1.0, rule.most_lse) *
+                       std::max(1.0, most_of(expected_[i]));
+    return broken(rule, actual, expected_[i]);
+  }
+  std::string verdict_on_lse(Backend backend, const std::vector<double>& actual) const {
+    // The plain implementation rounds its scores to the dtype.
+    if (backend != Backend::naive || dtype_ == DType::f32) return broken_lse(actual, expected_[kLse]);
+    return broken(
+        {.dtype = dtype_, .low_error = harness::epsilon_of(dtype_) * std::max(1.0, most_of(expected_[kLse]))},
+        actual, expected_[kLse]);
+  }
+
+  harness::Case call_;
+  DType dtype_;
+  std::vector<std::vector<double>> expected_, low_;
+};
+
+}  // namespace fovea

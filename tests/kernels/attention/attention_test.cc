@@ -1,0 +1,254 @@
+#include <gtest/gtest.h>
+
+#include "attention_harness.h"
+#include "core/error.h"
+#include "targets.h"
+
+namespace fovea {
+namespace {
+
+using harness::Tensor;
+
+constexpr DType kDTypes[] = {DType::f32, DType::bf16, DType::f16};
+constexpr Backend kUnderTest[] = {Backend::naive, Backend::cpu};
+
+std::string case_name(const testing::TestParamInfo<AttentionCase>& info) { return info.param.name; }
+
+class Attention : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(Attention, KeepsTheErrorRule) {
+  for (const DType dtype : kDTypes) {
+    const Judge judge(GetParam(), dtype);
+    for (const Backend backend : kUnderTest)
+      EXPECT_EQ(judge.verdict(backend), "") << name_of(backend) << " in " << name_of(dtype);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, Attention, testing::ValuesIn(small_attention_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Table, Attention, testing::ValuesIn(attention_cases()), case_name);
+
+class AttentionBits : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(AttentionBits, AreTheSameAtAnyNumberOfThreads) {
+  for (const Backend backend : {Backend::reference, Backend::naive, Backend::cpu}) {
+    SCOPED_TRACE(name_of(backend));
+    harness::expect_same_bits_at_any_threads(
+        attention_call(GetParam(), backend == Backend::reference ? DType::f64 : DType::f32), backend);
+    if (backend == Backend::cpu)
+      harness::expect_same_bits_at_any_threads(attention_call(GetParam(), DType::bf16), backend);
+  }
+}
+
+std::vector<AttentionCase> cases_with_many_parts() {
+  std::vector<AttentionCase> cases = small_attention_cases();
+  cases.push_back({.name = "many_keys_one_head",
+                   .problem = attention_problem(40, 1100, 2, 1, 8, causal_mask()),
+                   .sink = true});
+  cases.push_back(
+      {.name = "many_queries_one_head", .problem = attention_problem(700, 300, 3, 1, 8), .accumulate = true});
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Parts, AttentionBits, testing::ValuesIn(cases_with_many_parts()), case_name);
+
+TEST(AttentionInstructionSets, KeepTheErrorRule) {
+  for (const AttentionCase& c : small_attention_cases())
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      const Judge judge(c, dtype);
+      harness::for_each_instruction_set(
+          [&] { EXPECT_EQ(judge.verdict(Backend::cpu), "") << c.name << " in " << name_of(dtype); });
+    }
+}
+
+// All gradients of the oracle against differences of its forward pass.
+TEST(AttentionReference, GradientsMatchFiniteDifferences) {
+  std::vector<AttentionCase> cases{
+      {.name = "plain", .problem = attention_problem(4, 6, 4, 2, 3)},
+      {.name = "softcap_sink", .problem = attention_problem(5, 7, 4, 2, 3, causal_mask()), .sink = true},
+      {.name = "window_blind",
+       .problem = attention_problem(7, 5, 2, 1, 3, {.left = 1, .right = 1}),
+       .sink = true},
+      {.name = "documents",
+       .problem = attention_problem(6, 7, 4, 2, 3, document_mask({0, 2, 2, 6}, {0, 3, 4, 7})),
+       .sink = true}};
+  cases[1].problem.softcap = 1.5f;
+  for (AttentionCase& c : cases) {
+    SCOPED_TRACE(c.name);
+    c.problem.v_dim = 2;
+    const harness::Case call = attention_call(c, DType::f64);
+    std::vector<Tensor> x = harness::make_operands(call, Backend::reference);
+    Stream stream(Backend::reference);
+    const auto loss = [&] {
+      call.call(stream, harness::views_of(x));
+      return harness::project(x[kOut], call.seed);
+    };
+    loss();
+    for (const auto& [value, gradient] : {std::pair{kQ, kDq}, {kK, kDk}, {kV, kDv}, {kSink, kDsink}}) {
+      if (call.operands[value].shape.empty()) continue;
+      loss();
+      Tensor at_rest(DType::f64, call.operands[gradient].shape);
+      for (int64 i = 0; i < at_rest.elements(); ++i) at_rest.set(i, x[gradient].get(i));
+      harness::expect_gradient(x[value], at_rest, loss, call.operands[gradient].name, 1e-7);
+    }
+  }
+}
+
+// The oracle against softmax spelled out over every pair, the mask by its definition.
+TEST(AttentionReference, IsTheFormula) {
+  AttentionCase c{
+      .name = "", .problem = attention_problem(6, 9, 4, 2, 3, {.causal = true, .left = 3}), .sink = true};
+  c.problem.softcap = 2;
+  const std::vector<Tensor> x = harness::run(attention_call(c, DType::f64), Backend::reference);
+  const AttentionProblem& p = c.problem;
+  for (int64 h = 0; h < 4; ++h)
+    for (int64 i = 0; i < 6; ++i) {
+      const int64 at = i + 9 - 6;
+      double sum = std::exp(load(x[kSink], {h}));
+      std::vector<double> out(3);
+      for (int64 j = 0; j < 9; ++j) {
+        if (j > at || j < at - 3) continue;
+        double s = 0;
+        for (int64 d = 0; d < 3; ++d) s += load(x[kQ], {0, i, h, d}) * load(x[kK], {0, j, h / 2, d});
+        const double e = std::exp(2 * std::tanh(double{p.scale} * s / 2));
+        sum += e;
+        for (int64 d = 0; d < 3; ++d) out[static_cast<size_t>(d)] += e * load(x[kV], {0, j, h / 2, d});
+      }
+      EXPECT_NEAR(load(x[kLse], {0, h, i}), std::log(sum), 1e-12);
+      for (int64 d = 0; d < 3; ++d)
+        EXPECT_NEAR(load(x[kOut], {0, i, h, d}), out[static_cast<size_t>(d)] / sum, 1e-12);
+    }
+}
+
+// Runs a case with one element of an input replaced.
+std::vector<Tensor> run_with(const AttentionCase& c, size_t place, int64 element, double value,
+                             Backend backend) {
+  harness::Case call = attention_call(c, backend == Backend::reference ? DType::f64 : DType::f32);
+  call.operands[place].value = [element, value, before = call.operands[place].value](int64 e) {
+    return e == element ? value : before(e);
+  };
+  return harness::run(call, backend);
+}
+
+class AttentionNaN : public testing::TestWithParam<Backend> {
+ protected:
+  static constexpr int64 kRow = 61, kKey = 40;
+  const AttentionCase c_{.name = "",
+                         .problem = attention_problem(100, 100, 4, 2, 8, sliding_window_mask(21))};
+  static bool sees(int64 i, int64 j) { return j <= i && j > i - 21; }
+};
+
+TEST_P(AttentionNaN, InAQueryStaysInItsRow) {
+  const std::vector<Tensor> x = run_with(c_, kQ, (kRow * 4 + 3) * 8 + 5, NAN, GetParam());
+  for (int64 i = 0; i < 100; ++i)
+    for (int64 h = 0; h < 4; ++h) {
+      const bool hit = i == kRow && h == 3;
+      ASSERT_EQ(std::isnan(load(x[kLse], {0, h, i})), hit) << i << " " << h;
+      for (int64 d = 0; d < 8; ++d) {
+        ASSERT_EQ(std::isnan(load(x[kOut], {0, i, h, d})), hit) << i << " " << h;
+        if (GetParam() == Backend::naive) continue;  // its products multiply what is hidden by 0
+        ASSERT_EQ(std::isnan(load(x[kDq], {0, i, h, d})), hit) << i << " " << h;
+        ASSERT_EQ(std::isnan(load(x[kDk], {0, i, h / 2, d})), h / 2 == 1 && sees(kRow, i)) << i << " " << h;
+        ASSERT_EQ(std::isnan(load(x[kDv], {0, i, h / 2, d})), h / 2 == 1 && sees(kRow, i)) << i << " " << h;
+      }
+    }
+}
+
+TEST_P(AttentionNaN, InAKeyReachesThoseWhoSeeIt) {
+  const std::vector<Tensor> x = run_with(c_, kK, (kKey * 2 + 1) * 8 + 5, NAN, GetParam());
+  for (int64 i = 0; i < 100; ++i)
+    for (int64 h = 0; h < 4; ++h) {
+      const bool hit = h / 2 == 1 && sees(i, kKey);
+      ASSERT_EQ(std::isnan(load(x[kLse], {0, h, i})), hit) << i << " " << h;
+      for (int64 d = 0; d < 8; ++d) {
+        ASSERT_EQ(std::isnan(load(x[kOut], {0, i, h, d})), hit) << i << " " << h;
+        if (GetParam() == Backend::naive) continue;
+        ASSERT_EQ(std::isnan(load(x[kDq], {0, i, h, d})), hit) << i << " " << h;
+      }
+    }
+}
+
+TEST_P(AttentionNaN, InAValueReachesThoseWhoSeeIt) {
+  if (GetParam() == Backend::naive) GTEST_SKIP() << "its products multiply what is hidden by 0";
+  const std::vector<Tensor> x = run_with(c_, kV, (kKey * 2 + 1) * 8 + 5, NAN, GetParam());
+  for (int64 i = 0; i < 100; ++i)
+    for (int64 h = 0; h < 4; ++h)
+      for (int64 d = 0; d < 8; ++d) {
+        const bool hit = h / 2 == 1 && sees(i, kKey);
+        ASSERT_EQ(std::isnan(load(x[kOut], {0, i, h, d})), hit && d == 5) << i << " " << h;
+        ASSERT_EQ(std::isnan(load(x[kDq], {0, i, h, d})), hit) << i << " " << h;
+      }
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, AttentionNaN,
+                         testing::Values(Backend::reference, Backend::naive, Backend::cpu),
+                         [](const auto& instance) { return std::string(name_of(instance.param)); });
+
+// q, k and v as slices of one packed buffer, and their gradients too.
+TEST(Attention, ReadsSlicesOfAPackedBuffer) {
+  const AttentionCase c{.name = "", .problem = attention_problem(70, 70, 4, 2, 16, causal_mask())};
+  const AttentionProblem& p = c.problem;
+  for (const Backend backend : kUnderTest) {
+    const std::vector<Tensor> x = harness::run(attention_call(c, DType::f32), backend);
+    Tensor packed(DType::f32, {1, 70, 8, 16}), gradients(DType::f32, {1, 70, 8, 16});
+    const auto slice = [](const Tensor& all, int64 head, int64 heads) {
+      return View(all.view().at({0, 0, head, 0}), DType::f32, {1, 70, heads, 16}, {70 * 128, 128, 16, 1});
+    };
+    const std::vector<View> in{slice(packed, 0, 4), slice(packed, 4, 2), slice(packed, 6, 2)},
+        out{slice(gradients, 0, 4), slice(gradients, 4, 2), slice(gradients, 6, 2)};
+    const auto for_each = [](const View& v, auto f) {
+      for (int64 i = 0; i < v.size(1); ++i)
+        for (int64 h = 0; h < v.size(2); ++h)
+          for (int64 d = 0; d < v.size(3); ++d) f(std::initializer_list<int64>{0, i, h, d});
+    };
+    for (const size_t n : {0u, 1u, 2u})
+      for_each(in[n], [&](std::initializer_list<int64> at) { store(in[n], at, load(x[kQ + n], at)); });
+    Tensor o(DType::f32, {1, 70, 4, 16}), lse(DType::f32, {1, 4, 70});
+    Stream stream(backend);
+    attention(stream, {p, in[0], in[1], in[2], {}, o, lse});
+    attention_backward(stream, {p, in[0], in[1], in[2], {}, o, lse, x[kDout], out[0], out[1], out[2], {}});
+    EXPECT_EQ(o.bits(), x[kOut].bits());
+    for (const size_t n : {0u, 1u, 2u})
+      for_each(out[n], [&](std::initializer_list<int64> at) {
+        ASSERT_EQ(load(out[n], at), load(x[kDq + n], at)) << name_of(backend);
+      });
+  }
+}
+
+TEST(Attention, SaysWhyItCannotDoAProblem) {
+  const AttentionCase c{.name = "", .problem = attention_problem(4, 4, 1, 1, 8)};
+  for (const Backend backend : kUnderTest) {
+    const Tensor x(DType::f64, {1, 4, 1, 8}), lse(DType::f64, {1, 1, 4});
+    AttentionProblem p = c.problem;
+    p.dtype = DType::f64;
+    Stream stream(backend);
+    try {
+      attention(stream, {p, x, x, x, {}, x, lse});
+      FAIL();
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::unavailable);
+      EXPECT_NE(std::string(error.what()).find(name_of(backend)), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(AttentionDeathTest, RefusesOperandsOfAnotherShape) {
+  const Tensor q(DType::f32, {1, 4, 2, 8}), k(DType::f32, {1, 5, 1, 8}), lse(DType::f32, {1, 2, 4});
+  AttentionProblem p = attention_problem(4, 5, 2, 1, 8);
+  Stream stream(Backend::cpu);
+  p.q_heads = 3;
+  EXPECT_DEATH(attention(stream, {p, q, k, k, {}, q, lse}), "attention: q");
+  p.q_heads = 2, p.mask = document_mask({0, 3}, {0, 5});
+  EXPECT_DEATH(attention(stream, {p, q, k, k, {}, q, lse}), "document");
+}
+
+TEST(Attention, CountsVisiblePairsAlone) {
+  AttentionProblem p = attention_problem(4, 6, 2, 1, 8, causal_mask());  // 3 + 4 + 5 + 6 pairs
+  EXPECT_EQ(visible_pairs(p), 18);
+  EXPECT_EQ(attention_flops(p, Pass::forward), 2 * 18 * 2 * (8 + 8));
+  EXPECT_EQ(attention_flops(p, Pass::backward), 2 * 18 * 2 * (3 * 8 + 2 * 8));
+  p.mask = {};
+  p.batch = 3;
+  EXPECT_EQ(visible_pairs(p), 72);
+}
+
+}  // namespace
+}  // namespace fovea
