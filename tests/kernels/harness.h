@@ -204,6 +204,7 @@ inline double epsilon_of(DType dtype) {
 /// Infinities and NaN stand where the oracle has them.
 struct Tolerance {
   double roundings = 1, sums = 32;
+  double floor = 0;  ///< absolute error allowed where terms larger than the result cancel
 };
 
 /// What breaks the rule first, or nothing.
@@ -211,7 +212,7 @@ inline std::string difference(const Tensor& actual, const Tensor& expected, Tole
   double largest = 0;
   for (int64 i = 0; i < expected.elements(); ++i)
     if (std::isfinite(expected.get(i))) largest = std::max(largest, std::abs(expected.get(i)));
-  const double absolute = tolerance.sums * epsilon_of(DType::f32) * largest;
+  const double absolute = tolerance.sums * epsilon_of(DType::f32) * largest + tolerance.floor;
   for (int64 i = 0; i < expected.elements(); ++i) {
     const double a = actual.get(i), e = expected.get(i);
     const double allowed = tolerance.roundings * epsilon_of(actual.dtype()) * std::abs(e) + absolute;
