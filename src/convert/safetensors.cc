@@ -131,6 +131,8 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
       continue;
     }
     try {
+      if (std::any_of(name.begin(), name.end(), [](char c) { return 0 <= c && c < ' '; }))
+        throw std::invalid_argument("its name has control characters");
       bool readable = false;
       const Tensor tensor = parse_tensor(entry, static_cast<int64>(data_.size()), readable);
       ranges.push_back(tensor.bytes);

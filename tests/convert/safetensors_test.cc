@@ -83,6 +83,8 @@ TEST(SafeTensors, HeadersThatLieAreRefusedInOneLine) {
   EXPECT_THAT(error_of(file_of("{\"a\":", 0)), HasSubstr("no JSON object"));
   EXPECT_THAT(error_of(file_of(std::string(100000, '['), 0)), HasSubstr("no JSON object"));
   EXPECT_THAT(error_of(file_of("{\"a\\nb\":3}", 0)), HasSubstr("a\\nb"));
+  EXPECT_THAT(error_of(file_of(R"({"a\nb":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", 0)),
+              HasSubstr("control characters"));
   EXPECT_THAT(error_of(file_of("{\"__metadata__\":{\"a\":1}}", 0)), HasSubstr("no string"));
 }
 
