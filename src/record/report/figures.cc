@@ -112,9 +112,10 @@ std::string quality_script(const std::vector<Curve>& curves, const Inks& inks) {
     const bool level = curve.role == RunRole::baseline || curve.role == RunRole::control_mha;
     blocks += points_block(block, curve.groups, bytes_of);
     plots += plots.empty() ? "plot " : ", ";
-    if (level)
-      plots +=
-          fmt::format("{} with lines lc rgb '{}' lw 1.2 dt (8,5), ", mean(curve.groups[0]->loss), colour);
+    if (level) {
+      blocks += fmt::format("$level << EOD\n{0} {2}\n{1} {2}\nEOD\n", low, high, mean(curve.groups[0]->loss));
+      plots += fmt::format("$level using 1:2 with lines lc rgb '{}' lw 1.2 dt (8,5), ", colour);
+    }
     plots += curve_plot(block, colour, plot::point_of(curve.role, curve.conversion),
                         curve.role == RunRole::control_scratch);
     labels.push_back(

@@ -33,8 +33,8 @@ std::string capital(std::string text) {
 
 /// What seeds say about a difference; the end of a sentence.
 std::string trust(const Group& a, const Group& b) {
-  if (a.loss.size() < 2 || b.loss.size() < 2) return "; from one seed, so without an interval";
-  return differ(a.loss, b.loss) ? ", beyond what seeds explain" : ", which is noise within seeds";
+  if (a.loss.size() < 2 || b.loss.size() < 2) return " (from one seed)";
+  return differ(a.loss, b.loss) ? " (beyond seed noise)" : " (within seed noise)";
 }
 
 /// The lowest mean; the paper's way, mean pooling, where seeds do not tell them apart.

@@ -112,6 +112,9 @@ std::string inline_svg(std::string svg, const Figure& figure) {
     replace_all(svg, fmt::format("#{:02x}{:02x}{:02x}", r, g, b), variable);
     replace_all(svg, fmt::format("#{:02X}{:02X}{:02X}", r, g, b), variable);
   }
+  // what gnuplot keeps clear around points, in the page's own background
+  for (const char* white : {"rgb(255, 255, 255)", "rgb(255,255,255)", "#ffffff", "#FFFFFF"})
+    replace_all(svg, white, "var(--paper)");
   replace_all(svg, "gpDot", figure.name + "-dot");
   replace_all(svg, "gpPt", figure.name + "-point");
   replace_all(svg, "gnuplot_", figure.name + "-");

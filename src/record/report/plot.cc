@@ -56,10 +56,15 @@ double Axis::fraction(double value) const {
 }
 
 std::string Axis::ticks_for_gnuplot(bool numbers) const {
+  size_t decimals = 0;  // as many for each as the longest needs
+  for (const double tick : ticks) {
+    const std::string text = fmt::format("{:.6g}", tick);
+    if (text.find('.') != std::string::npos) decimals = std::max(decimals, text.size() - text.find('.') - 1);
+  }
   std::string list;
   for (const double tick : ticks)
-    list +=
-        fmt::format("{}'{}' {}", list.empty() ? "" : ", ", numbers ? fmt::format("{:g}", tick) : "", tick);
+    list += fmt::format("{}'{}' {}", list.empty() ? "" : ", ",
+                        numbers ? fmt::format("{:.{}f}", tick, decimals) : "", tick);
   return fmt::format("({})", list);
 }
 
