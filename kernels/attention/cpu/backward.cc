@@ -68,8 +68,8 @@ void begin_rows(const BackwardUnit& u) {
   int64 r = 0;
   flash::lse_rows(op.problem, unit, op.lse).for_each({0, rows}, [&](const std::byte* lse) {
     // A row that sees nothing is masked throughout: any finite number serves.
-    const bool any = memory.first[r] < memory.last[r];
-    memory.lse[r++] = any ? *reinterpret_cast<const float*>(lse) * std::numbers::log2e_v<float> : 0;
+    const bool any = u.memory.first[r] < u.memory.last[r];
+    u.memory.lse[r++] = any ? *reinterpret_cast<const float*>(lse) * std::numbers::log2e_v<float> : 0;
   });
   for (; r < round_up(rows, kQueries); ++r) memory.lse[r] = 0;
 }

@@ -89,7 +89,7 @@ void begin_rows(const ForwardUnit& u) {
     float* most = memory.most;
     std::fill_n(memory.sum, rows, 1.0f);
     flash::for_each_head(unit.part, unit.sequence.mask.q_len, [&](int64 h, Range queries) {
-      const float sink = op.sink.data<float>()[flash::query_head(op.problem, unit.kv_head, h)];
+      const float sink = u.op.sink.data<float>()[flash::query_head(u.op.problem, u.unit.kv_head, h)];
       most = std::fill_n(most, queries.size(), sink * std::numbers::log2e_v<float>);
     });
   }
@@ -148,12 +148,12 @@ void finish_rows(const ForwardUnit& u) {
   }
   int64 r = 0;
   flash::query_rows(op.problem, unit, op.out).for_each(unit.part, [&](std::byte* to) HWY_ATTR {
-    float* row = memory.out + r * Dv;
-    if (memory.first[r] >= memory.last[r])
-      std::memset(row, 0, static_cast<size_t>(Dv) * sizeof(float));
+    float* row = u.memory.out + r * u.Dv;
+    if (u.memory.first[r] >= u.memory.last[r])
+      std::memset(row, 0, static_cast<size_t>(u.Dv) * sizeof(float));
     else
-      scale_row(memory.sum[r], row, Dv);
-    pack_row(op.out.dtype(), row, op.problem.v_dim, to);
+      scale_row(u.memory.sum[r], row, u.Dv);
+    pack_row(u.op.out.dtype(), row, u.op.problem.v_dim, to);
     ++r;
   });
   const float* lse = memory.most;
