@@ -134,6 +134,13 @@ class AttentionNaN : public testing::TestWithParam<Backend> {
   const AttentionCase c_{.name = "",
                          .problem = attention_problem(100, 100, 4, 2, 8, sliding_window_mask(21))};
   static bool sees(int64 i, int64 j) { return j <= i && j > i - 21; }
+  // Of gradients and values a NaN reaches whom it should. Products of tiles multiply what is hidden by 0, so
+  // that it may reach others too, but no other head or column; the oracle is exact.
+  void expect_reached(double x, bool hit, bool may_be) const {
+    if (hit || !may_be || GetParam() == Backend::reference) {
+      EXPECT_EQ(std::isnan(x), hit);
+    }
+  }
 };
 
 TEST_P(AttentionNaN, InAQueryStaysInItsRow) {
@@ -144,10 +151,9 @@ TEST_P(AttentionNaN, InAQueryStaysInItsRow) {
       ASSERT_EQ(std::isnan(load(x[kLse], {0, h, i})), hit) << i << " " << h;
       for (int64 d = 0; d < 8; ++d) {
         ASSERT_EQ(std::isnan(load(x[kOut], {0, i, h, d})), hit) << i << " " << h;
-        if (GetParam() == Backend::naive) continue;  // its products multiply what is hidden by 0
         ASSERT_EQ(std::isnan(load(x[kDq], {0, i, h, d})), hit) << i << " " << h;
-        ASSERT_EQ(std::isnan(load(x[kDk], {0, i, h / 2, d})), h / 2 == 1 && sees(kRow, i)) << i << " " << h;
-        ASSERT_EQ(std::isnan(load(x[kDv], {0, i, h / 2, d})), h / 2 == 1 && sees(kRow, i)) << i << " " << h;
+        expect_reached(load(x[kDk], {0, i, h / 2, d}), h / 2 == 1 && sees(kRow, i), h / 2 == 1);
+        expect_reached(load(x[kDv], {0, i, h / 2, d}), h / 2 == 1 && sees(kRow, i), h / 2 == 1);
       }
     }
 }
@@ -160,21 +166,19 @@ TEST_P(AttentionNaN, InAKeyReachesThoseWhoSeeIt) {
       ASSERT_EQ(std::isnan(load(x[kLse], {0, h, i})), hit) << i << " " << h;
       for (int64 d = 0; d < 8; ++d) {
         ASSERT_EQ(std::isnan(load(x[kOut], {0, i, h, d})), hit) << i << " " << h;
-        if (GetParam() == Backend::naive) continue;
-        ASSERT_EQ(std::isnan(load(x[kDq], {0, i, h, d})), hit) << i << " " << h;
+        expect_reached(load(x[kDq], {0, i, h, d}), hit, h / 2 == 1);
       }
     }
 }
 
 TEST_P(AttentionNaN, InAValueReachesThoseWhoSeeIt) {
-  if (GetParam() == Backend::naive) GTEST_SKIP() << "its products multiply what is hidden by 0";
   const std::vector<Tensor> x = run_with(c_, kV, (kKey * 2 + 1) * 8 + 5, NAN, GetParam());
   for (int64 i = 0; i < 100; ++i)
     for (int64 h = 0; h < 4; ++h)
       for (int64 d = 0; d < 8; ++d) {
         const bool hit = h / 2 == 1 && sees(i, kKey);
-        ASSERT_EQ(std::isnan(load(x[kOut], {0, i, h, d})), hit && d == 5) << i << " " << h;
-        ASSERT_EQ(std::isnan(load(x[kDq], {0, i, h, d})), hit) << i << " " << h;
+        expect_reached(load(x[kOut], {0, i, h, d}), hit && d == 5, h / 2 == 1 && d == 5);
+        expect_reached(load(x[kDq], {0, i, h, d}), hit, h / 2 == 1);
       }
 }
 
