@@ -1,1 +1,177 @@
-int main() { return 0; }
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <thread>
+
+#include "config/explain.h"
+#include "core/build_info.h"
+#include "core/error.h"
+#include "experiments/attention_file.h"
+#include "experiments/describe_plan.h"
+#include "experiments/devices.h"
+#include "experiments/run_study.h"
+#include "experiments/score.h"
+#include "experiments/selftest.h"
+#include "record/report/report.h"
+#include "record/study_index.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+int all_threads(int64 asked) {
+  return static_cast<int>(asked > 0 ? asked : std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// What the subcommands take; one struct, since CLI11 binds options to places that outlive the parsing.
+struct Arguments {
+  std::string config, directory, source, destination, in, out, backend = "auto", stale = "rerun";
+  std::vector<std::string> overrides, command;
+  int64 jobs = 1, threads = 0;
+  bool dry_run = false, quiet = false;
+  ConvertOptions convert;
+};
+
+ExitCode run(const Arguments& a) {
+  const LoadedConfig loaded = load_config(a.config, a.overrides);
+  const StudyPlan plan = plan_study(loaded);
+  const int64 threads = a.threads ? a.threads : loaded.config.run.threads;
+  if (a.dry_run) {
+    fmt::print("{}", describe_plan(plan, threads));
+    return ExitCode::done;
+  }
+  StudyOptions options;
+  options.directory = a.out.empty() ? fs::path("runs") / plan.name : fs::path(a.out);
+  options.jobs = a.jobs;
+  options.threads = threads;
+  options.stale = a.stale == "keep" ? Stale::keep : Stale::rerun;
+  options.quiet = a.quiet;
+  options.command = a.command;
+  return run_study(plan, options);
+}
+
+ExitCode explain_config(const Arguments& a) {
+  const LoadedConfig loaded = load_config(a.config, a.overrides);
+  fmt::print("{}\n{}", explain(loaded),
+             describe_prediction(expand(loaded).front().config, loaded.config.run.threads));
+  return ExitCode::done;
+}
+
+ExitCode report(const Arguments& a) {
+  for (const fs::path& file : write_report(a.directory)) fmt::print("{}\n", file.string());
+  return ExitCode::done;
+}
+
+void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
+  const auto command = [&](const char* name, const char* what, auto action) {
+    CLI::App* sub = app.add_subcommand(name, what);
+    sub->callback([&code, action] { code = action(); });
+    return sub;
+  };
+  const auto backend = [&](CLI::App* sub) {
+    sub->add_option("--backend", a.backend, "auto, cpu, naive or reference (fp64)")->capture_default_str();
+    sub->add_option("--threads", a.threads, "threads; 0: all there are")->check(CLI::Range(0, 4096));
+  };
+
+  CLI::App* sub = command("run", "Run the experiments of a configuration; what is finished is not repeated",
+                          [&a] { return run(a); });
+  sub->add_option("CONFIG", a.config, "TOML file (docs/config.md)")->required();
+  sub->add_option("key=value", a.overrides, "values that stand over the file's, as train.lr=1e-3");
+  sub->add_option("--out", a.out, "directory of the study [runs/NAME]");
+  sub->add_option("--jobs", a.jobs, "runs side by side, sharing the threads")->check(CLI::Range(1, 1024));
+  sub->add_option("--threads", a.threads, "threads of all jobs together; 0: all there are")
+      ->check(CLI::Range(0, 4096));
+  sub->add_option("--stale", a.stale, "finished runs of an older numerics: rerun or keep")
+      ->check(CLI::IsMember({"rerun", "keep"}));
+  sub->add_flag("--dry-run", a.dry_run, "list the runs with parameters, tokens, predicted memory and FLOPs");
+  sub->add_flag("--quiet", a.quiet, "print nothing but errors");
+
+  sub = command("explain", "Show every effective value, where it came from, and what training will take",
+                [&a] { return explain_config(a); });
+  sub->add_option("CONFIG", a.config, "TOML file")->required();
+  sub->add_option("key=value", a.overrides, "values that stand over the file's");
+
+  sub = command("status", "Show the runs of a study, also while it runs", [&a] {
+    fmt::print("{}", status_table(a.directory));
+    return ExitCode::done;
+  });
+  sub->add_option("DIR", a.directory, "directory of a study")->required();
+
+  sub = command("report", "Draw a study's figures: one HTML page, and PDFs", [&a] { return report(a); });
+  sub->add_option("DIR", a.directory, "directory of a study")->required();
+
+  sub = command("convert", "Write a model as model.safetensors, with fewer KV heads if asked", [&a] {
+    convert_model(a.source, a.destination, a.convert);
+    return ExitCode::done;
+  });
+  sub->add_option("SRC", a.source, "a run's directory, model.safetensors, or a Hugging Face folder")
+      ->required();
+  sub->add_option("DST", a.destination, "file to write")->required();
+  sub->add_option("--kv-heads", a.convert.kv_heads, "KV heads of the result; 0: as many")
+      ->check(CLI::Range(0, 65536));
+  sub->add_option("--init", a.convert.init, "mean, first or random")
+      ->check(CLI::IsMember({"mean", "first", "random"}));
+  sub->add_option("--seed", a.convert.seed, "of the random draws");
+
+  sub = command("score", "Write a model's logits, log-probabilities and loss of given tokens", [&a] {
+    score(read_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
+    return ExitCode::done;
+  });
+  sub->add_option("MODEL", a.source, "a run's directory, model.safetensors, or a Hugging Face folder")
+      ->required();
+  sub->add_option("--tokens", a.in, "HDF5 file with tokens (B, T)")->required();
+  sub->add_option("--out", a.out, "HDF5 file to write")->required();
+  backend(sub);
+
+  sub = command("attention", "Solve one attention problem, forward and backward", [&a] {
+    run_attention_file(a.in, a.out, backend_named(a.backend), all_threads(a.threads));
+    return ExitCode::done;
+  });
+  sub->add_option("IN", a.in, "HDF5 file with q, k, v ...")->required();
+  sub->add_option("--out", a.out, "HDF5 file to write")->required();
+  backend(sub);
+
+  sub = command("selftest", "Hold a backend's attention to the fp64 oracle on this machine",
+                [&a] { return selftest(a.backend, all_threads(a.threads)); });
+  backend(sub);
+
+  command("devices", "Say which backends, instruction sets, threads, GPUs and launchers are there", [] {
+    fmt::print("{}", describe_devices());
+    return ExitCode::done;
+  });
+}
+
+ExitCode main_or_throw(int argc, char** argv) {
+  CLI::App app("fovea: the bench on which attention mechanisms are trained, measured and compared", "fovea");
+  Arguments arguments;
+  arguments.command.assign(argv, argv + argc);
+  ExitCode code = ExitCode::done;
+  app.set_version_flag("--version", [] { return version_text(); });
+  app.require_subcommand(1);
+  add_commands(app, arguments, code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {  // --help, --version
+    app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    fail_usage("{}; see fovea --help", error.what());
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace fovea
+
+int main(int argc, char** argv) {
+  try {
+    return static_cast<int>(fovea::main_or_throw(argc, argv));
+  } catch (const fovea::UserError& error) {
+    fmt::print(stderr, "fovea: {}\n", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "fovea: this takes more memory than there is: see fovea explain\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "fovea: {}\n", error.what());
+  }
+  return static_cast<int>(fovea::ExitCode::failed);
+}

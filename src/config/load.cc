@@ -145,6 +145,7 @@ struct PlacedAxis {
 class Loader {
  public:
   void read(const std::string& name, const std::string& cited_at);
+  void read_text(const std::string& name, std::string_view text);
   void override_with(const std::string& text);
   LoadedConfig finish(const std::string& path);
 
@@ -189,16 +190,20 @@ void Loader::read(const std::string& name, const std::string& cited_at) {
     if (cited_at.empty()) throw;
     throw UserError(error.code(), fmt::format("{}: base: {}", cited_at, error.what()));
   }
+  open_.push_back(identity);
+  read_text(name, text);
+  open_.pop_back();
+}
+
+void Loader::read_text(const std::string& name, std::string_view text) {
   toml::table table;
   try {
-    table = toml::parse(std::string_view(text), std::string_view(name));
+    table = toml::parse(text, std::string_view(name));
   } catch (const toml::parse_error& error) {
     fail_usage("{}:{}:{}: {}", name, error.source().begin.line, error.source().begin.column,
                error.description());
   }
-  open_.push_back(identity);
   read_bases(table, {.name = name});
-  open_.pop_back();
   out_.raw_text +=
       fmt::format("# ---- {}\n{}{}", name, text, text.ends_with('\n') || text.empty() ? "" : "\n");
   table.erase("base");
@@ -405,6 +410,18 @@ LoadedConfig load_config(const std::string& path, std::span<const std::string> o
     return loaded;
   } catch (const UserError& error) {
     throw UserError(error.code(), on_one_line(error.what()));
+  }
+}
+
+Config config_from_text(std::string_view text, const std::string& name) {
+  try {
+    Loader loader;
+    loader.read_text(name, text);
+    LoadedConfig loaded = loader.finish(name);
+    validate(loaded.config, loaded.sources);
+    return loaded.config;
+  } catch (const UserError& error) {
+    throw UserError(ExitCode::input, on_one_line(error.what()));
   }
 }
 

@@ -39,6 +39,10 @@ struct LoadedConfig {
 /// the wrong type or out of range, contradictions, cycles of bases (usage), with file:line:column.
 LoadedConfig load_config(const std::string& path, std::span<const std::string> overrides = {});
 
+/// The configuration that a file of another kind carries as text (toml_text()); `name` says which, for
+/// messages. Throws UserError (input).
+Config config_from_text(std::string_view text, const std::string& name);
+
 struct RunVariant {
   std::string name;  ///< what varies: "lr=0.001,seed=1", fit for a file name; empty when nothing does
   Config config;

@@ -1,0 +1,72 @@
+#include "experiments/describe_plan.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "data/tokenizer.h"
+#include "experiments/progress_line.h"
+#include "model/families.h"
+#include "train/plan.h"
+#include "train/schedule.h"
+
+namespace fovea {
+namespace {
+
+int threads_or_all(int64 threads) {
+  return static_cast<int>(threads ? threads : std::max(1u, std::thread::hardware_concurrency()));
+}
+
+TrainingPlan plan_of(const Config& config, int64 threads) {
+  const Backend backend = backend_named(config.run.backend);
+  const Decoder decoder(decoder_shape(config.model, tokenizer_named(config.data.tokenizer).vocabulary),
+                        step_shape(config).length, precision_of(config.train, backend).wide);
+  return plan_training(decoder, config, backend, threads_or_all(threads));
+}
+
+}  // namespace
+
+std::string describe_plan(const StudyPlan& plan, int64 threads) {
+  size_t width = 3;
+  for (const PlannedRun& run : plan.runs) width = std::max(width, run.name.size());
+  std::string text = fmt::format("{:<{}}  {:>10}  {:>9}  {:>7}  {:>10}  {:>9}  starts from\n", "run", width,
+                                 "parameters", "tokens", "steps", "memory", "FLOPs");
+  double tokens = 0, flops = 0;
+  int64 most = 0;
+  for (const PlannedRun& run : plan.runs) {
+    const TrainingPlan p = plan_of(run.config, threads);
+    const int64 steps = total_steps(run.config);
+    const double n = static_cast<double>(steps * p.shape.sequences * p.shape.length);
+    text +=
+        fmt::format("{:<{}}  {:>10}  {:>9}  {:>7}  {:>10}  {:>9}  {}\n", run.name, width,
+                    count_text(static_cast<double>(p.parameters)), count_text(n), steps,
+                    bytes_text(p.predicted_bytes()), count_text(n * p.train_flops_per_token()), run.baseline);
+    tokens += n;
+    flops += n * p.train_flops_per_token();
+    most = std::max(most, p.predicted_bytes());
+  }
+  text += fmt::format("{} runs, {} tokens, {}FLOPs in training, at most {} predicted\n", plan.runs.size(),
+                      count_text(tokens), count_text(flops), bytes_text(most));
+  return text;
+}
+
+std::string describe_prediction(const Config& config, int64 threads) {
+  const TrainingPlan p = plan_of(config, threads);
+  const DecoderShape shape = decoder_shape(config.model, tokenizer_named(config.data.tokenizer).vocabulary);
+  std::string text = "predicted\n";
+  const auto line = [&](const char* what, const std::string& value) {
+    text += fmt::format("  {:<28} {}\n", what, value);
+  };
+  line("parameters", count_text(static_cast<double>(p.parameters)));
+  line("optimizer steps", std::to_string(total_steps(config)));
+  line("grains per step", std::to_string(p.shape.grains()));
+  line("KV cache per token", fmt::format("{} bytes", shape.kv_bytes_per_token(size_of(p.precision.compute))));
+  line("FLOPs per token, training", count_text(p.train_flops_per_token()));
+  line("memory", bytes_text(p.predicted_bytes()));
+  line("  weights, moments, gradients", bytes_text(p.state_bytes));
+  line("  activations (arena)", bytes_text(p.arena_bytes()));
+  line("  scratch", bytes_text(p.scratch_bytes));
+  line("  batch", bytes_text(p.batch_bytes));
+  return text;
+}
+
+}  // namespace fovea

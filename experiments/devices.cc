@@ -1,0 +1,48 @@
+#include "experiments/devices.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "experiments/progress_line.h"
+#include "kernels/attention/attention.h"
+#include "record/provenance.h"
+
+namespace fovea {
+namespace {
+
+bool on_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::string rest = path ? path : "";
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    const std::string file = rest.substr(0, colon) + "/" + program;
+    if (::access(file.c_str(), X_OK) == 0) return true;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string describe_devices() {
+  const Provenance machine = collect_provenance(0, "", {});
+  std::string text = fmt::format("processor  {}, {} cores, {}, {}\n", machine.cpu, machine.cores,
+                                 machine.instruction_set, bytes_text(machine.memory_bytes));
+  text += fmt::format("threads    {}\n", std::thread::hardware_concurrency());
+  for (const AttentionBackend* backend : attention_backends())
+    text += fmt::format("backend    {:<10} {}\n", backend->name(), backend->description());
+  text += std::filesystem::exists("/dev/nvidiactl")
+              ? "GPU        there is one, but this build has no CUDA backend\n"
+              : "GPU        absent (no NVIDIA device); this build has no CUDA backend\n";
+  for (const char* launcher : {"mpirun", "srun"})
+    text += fmt::format(
+        "launcher   {:<10} {}\n", launcher,
+        on_path(launcher) ? "is installed, but this build starts local processes alone" : "absent");
+  return text;
+}
+
+}  // namespace fovea

@@ -1,0 +1,23 @@
+#include "experiments/identity.h"
+
+#include <fmt/format.h>
+
+#include "config/schema.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "experiments/numerics.h"
+
+namespace fovea {
+
+RunIdentity identify(const PlannedRun& run, const Dataset& dataset, std::string_view baseline) {
+  Config config = run.config;
+  std::string weights(baseline);
+  if (baseline.empty() && !config.init.from.empty()) weights = hash128(MappedFile(config.init.from).bytes());
+  config.init.from.clear();  // a path says where, not what
+  const std::string inputs =
+      fmt::format("{}\nbackend = {}\ncorpus = {}\nweights = {}\nfirst sample = {}\n", canonical(config),
+                  config.run.backend, dataset.fingerprint(), weights, run.first_sample);
+  return {hash128(inputs), hash128(fmt::format("{}numerics = {}\n", inputs, kNumerics))};
+}
+
+}  // namespace fovea

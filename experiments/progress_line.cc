@@ -1,0 +1,72 @@
+#include "experiments/progress_line.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "record/provenance.h"
+
+namespace fovea {
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<int64>(std::llround(seconds));
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{} min {:02} s", s / 60, s % 60);
+  return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
+}
+
+std::string bytes_text(int64 bytes) {
+  constexpr double kMiB = 1024.0 * 1024;
+  const double mib = static_cast<double>(bytes) / kMiB;
+  return mib < 1024 ? fmt::format("{:.1f} MiB", mib) : fmt::format("{:.2f} GiB", mib / 1024);
+}
+
+std::string count_text(double count) {
+  constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P"};
+  size_t prefix = 0;
+  while (std::abs(count) >= 1000 && prefix < 5) {
+    count /= 1000;
+    ++prefix;
+  }
+  const int digits = prefix == 0 && count == std::floor(count) ? 0 : count < 10 ? 2 : count < 100 ? 1 : 0;
+  return fmt::format("{:.{}f}{}", count, digits, kPrefixes[prefix]);
+}
+
+std::string progress_text(const RunProgress& p) {
+  if (p.evaluating) return fmt::format("{} / {}  evaluating", p.step, p.total_steps);
+  return fmt::format("{} / {}  loss {:.3f}  {} tok/s  {}FLOP/s  {}  {} left", p.step, p.total_steps, p.loss,
+                     count_text(p.tokens_per_second), count_text(p.flops_per_second),
+                     bytes_text(p.resident_bytes), duration_text(p.seconds_left));
+}
+
+bool output_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
+
+std::string styled(const char* style, const std::string& text) {
+  const char* no_color = std::getenv("NO_COLOR");
+  if (!output_is_terminal() || (no_color && *no_color)) return text;
+  return fmt::format("\x1b[{}m{}\x1b[0m", style, text);
+}
+
+void clear_line() {
+  std::fputs("\r\x1b[2K", stdout);
+  std::fflush(stdout);
+}
+
+void ProgressPrinter::operator()(const RunProgress& progress) {
+  const double now = seconds_now();
+  if (now - printed_ < (renew_ ? 0.2 : 10)) return;
+  const bool first = printed_ == 0;
+  printed_ = now;
+  if (renew_) {
+    clear_line();
+    std::fputs(fmt::format("{}  {}", title_, progress_text(progress)).c_str(), stdout);
+  } else if (!first) {  // the first step's speed is no speed yet
+    std::fputs(fmt::format("{}  {}\n", title_, progress_text(progress)).c_str(), stdout);
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace fovea

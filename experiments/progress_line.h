@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+
+#include "train/run.h"
+
+namespace fovea {
+
+/// "50 / 500  loss 1.832  41.2k tok/s  35.1 GFLOP/s  210 MiB  12 s left"
+std::string progress_text(const RunProgress& progress);
+
+/// Prints what a run says: one line that renews itself on a terminal, else a plain line every ten seconds.
+class ProgressPrinter {
+ public:
+  ProgressPrinter(std::string title, bool renew) : title_(std::move(title)), renew_(renew) {}
+  void operator()(const RunProgress& progress);
+
+ private:
+  std::string title_;
+  bool renew_;
+  double printed_ = 0;
+};
+
+/// Clears a line that renews itself.
+void clear_line();
+bool output_is_terminal();
+/// The text in this ANSI style where the output is a terminal and NO_COLOR is not set.
+std::string styled(const char* style, const std::string& text);
+
+std::string duration_text(double seconds);
+std::string bytes_text(int64 bytes);
+/// "41.2k", "3.35M"
+std::string count_text(double count);
+
+}  // namespace fovea

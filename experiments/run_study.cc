@@ -1,0 +1,297 @@
+#include "experiments/run_study.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "experiments/identity.h"
+#include "experiments/numerics.h"
+#include "experiments/progress_line.h"
+#include "record/journal.h"
+#include "record/run_file.h"
+#include "record/study_index.h"
+#include "train/checkpoint.h"
+#include "train/run.h"
+#include "train/stop_signal.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Scheduler {
+ public:
+  Scheduler(const StudyPlan& plan, const StudyOptions& options) : plan_(plan), options_(options) {}
+  ExitCode run();
+
+ private:
+  struct Node {
+    const PlannedRun* planned;
+    StudyRun entry;
+    std::string identity_without_numerics;
+  };
+
+  void open_datasets();
+  const Dataset& dataset_of(const PlannedRun& run) { return datasets_.at(canonical_data(run.config)); }
+  static std::string canonical_data(const Config& config);
+  void make_nodes();
+  bool finished(const Node& node) const;
+  Node* find(const std::string& name);
+  Node* next_ready();
+  void start(Node& node);
+  void wait_for_one();
+  void finish(Node& node, int status);
+  void fail_dependents();
+  void write_index() const;
+  void say(const Node& node, const std::string& text) const;
+  RunJob job_of(const Node& node);
+  int run_in_child(Node& node);
+
+  const StudyPlan& plan_;
+  const StudyOptions& options_;
+  std::map<std::string, Dataset> datasets_;
+  std::vector<Node> nodes_;
+  std::map<pid_t, size_t> children_;
+  int64 reused_ = 0;
+};
+
+std::string Scheduler::canonical_data(const Config& config) {
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}", config.data.corpus, config.data.tokenizer, config.data.cache,
+                     config.data.documents, config.data.held_out_every, config.data.block_bytes,
+                     config.train.sequence ? config.train.sequence : config.model.context);
+}
+
+void Scheduler::open_datasets() {
+  for (const PlannedRun& run : plan_.runs) {
+    const std::string key = canonical_data(run.config);
+    if (datasets_.contains(key)) continue;
+    const int64 length = run.config.train.sequence ? run.config.train.sequence : run.config.model.context;
+    datasets_.emplace(key, open_dataset(run.config.data, length));
+    if (!options_.quiet) fmt::print("{}\n", describe(datasets_.at(key)));
+  }
+}
+
+void Scheduler::make_nodes() {
+  std::map<std::string, std::string> identities;
+  for (const PlannedRun& run : plan_.runs) {
+    const std::string baseline = run.baseline.empty() ? "" : identities.at(run.baseline);
+    const RunIdentity identity = identify(run, dataset_of(run), baseline);
+    identities[run.name] = identity.full;
+    Node node{&run, {}, identity.inputs};
+    node.entry.name = run.name;
+    node.entry.identity = identity.full;
+    node.entry.role = run.role;
+    // A baseline's numerics are in its identity and so in the inputs of what starts from it.
+    node.entry.directory = fmt::format("{}-{}", run.name, identity.inputs.substr(0, 8));
+    if (!run.baseline.empty()) node.entry.depends_on = {run.baseline};
+    if (finished(node)) {
+      node.entry.state = RunState::done;
+      ++reused_;
+    }
+    nodes_.push_back(std::move(node));
+  }
+}
+
+bool Scheduler::finished(const Node& node) const {
+  const fs::path file = options_.directory / node.entry.directory / kRunFileName;
+  if (!fs::exists(file)) return false;
+  const RunRecord record = read_run_file(file);
+  if (record.state != RunState::done) return false;
+  return record.identity == node.entry.identity || options_.stale == Stale::keep;
+}
+
+Scheduler::Node* Scheduler::find(const std::string& name) {
+  const auto found =
+      std::find_if(nodes_.begin(), nodes_.end(), [&](const Node& node) { return node.entry.name == name; });
+  FOVEA_CHECK(found != nodes_.end(), "run {} is not in the plan", name);
+  return &*found;
+}
+
+Scheduler::Node* Scheduler::next_ready() {
+  for (Node& node : nodes_) {
+    if (node.entry.state != RunState::waiting) continue;
+    const bool ready =
+        std::all_of(node.entry.depends_on.begin(), node.entry.depends_on.end(),
+                    [&](const auto& name) { return find(name)->entry.state == RunState::done; });
+    if (ready) return &node;
+  }
+  return nullptr;
+}
+
+void Scheduler::write_index() const {
+  StudyIndex index{plan_.name, plan_.kind, plan_.config_text, {}};
+  for (const Node& node : nodes_) index.runs.push_back(node.entry);
+  write_study_index(options_.directory, index);
+}
+
+void Scheduler::say(const Node& node, const std::string& text) const {
+  if (options_.quiet) return;
+  if (output_is_terminal()) clear_line();
+  const auto number = 1 + (&node - nodes_.data());
+  fmt::print("[{}/{}] {}  {}\n", number, nodes_.size(), node.entry.name, text);
+  std::fflush(stdout);
+}
+
+RunJob Scheduler::job_of(const Node& node) {
+  const PlannedRun& run = *node.planned;
+  RunJob job;
+  job.name = run.name;
+  job.identity = node.entry.identity;
+  job.role = run.role;
+  job.config = run.config;
+  job.sources = run.sources;
+  job.config_text = plan_.config_text;
+  job.seed = run.seed;
+  job.first_sample = run.first_sample;
+  job.numerics = kNumerics;
+  job.directory = options_.directory / node.entry.directory;
+  job.command = options_.command;
+  job.lineage.conversion = run.config.init.conversion;
+  job.lineage.alpha = run.alpha;
+  if (!run.baseline.empty()) {
+    const Node& baseline = *find(run.baseline);
+    job.lineage.baseline = baseline.entry.identity;
+    job.lineage.checkpoint = (fs::path(baseline.entry.directory) / kModelFileName).string();
+    job.config.init.from = (options_.directory / baseline.entry.directory / kModelFileName).string();
+  }
+  return job;
+}
+
+// What a child does; returns its exit code.
+int Scheduler::run_in_child(Node& node) {
+  const int64 all =
+      options_.threads ? options_.threads : static_cast<int64>(std::thread::hardware_concurrency());
+  const int64 threads = std::max<int64>(1, all / options_.jobs);
+  const auto number = 1 + (&node - nodes_.data());
+  ProgressPrinter printer(fmt::format("[{}/{}] {}", number, nodes_.size(), node.entry.name),
+                          output_is_terminal() && options_.jobs == 1);
+  try {
+    const RunState state =
+        execute_run(job_of(node), dataset_of(*node.planned), static_cast<int>(threads),
+                    options_.quiet ? ProgressSink([](const RunProgress&) {}) : ProgressSink(printer));
+    return static_cast<int>(state == RunState::done ? ExitCode::done : ExitCode::interrupted);
+  } catch (const UserError& error) {
+    // The run's record says it too, but a run may fail before it has one.
+    const std::string line = fmt::format("{}\n", error.what());
+    write_file_atomically(options_.directory / node.entry.directory / "error.txt", line);
+    return static_cast<int>(error.code());
+  }
+}
+
+void Scheduler::start(Node& node) {
+  const fs::path directory = options_.directory / node.entry.directory;
+  fs::create_directories(directory);
+  // Another numerics' leftovers under the same configuration are not resumed.
+  if (fs::exists(directory / kRunFileName) &&
+      read_run_file(directory / kRunFileName).identity != node.entry.identity) {
+    fs::remove_all(directory);
+    fs::create_directories(directory);
+  }
+  fs::remove(directory / "error.txt");
+  node.entry.state = RunState::running;
+  node.entry.error.clear();
+  write_index();
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child < 0) fail_run("no process can be started for run {}", node.entry.name);
+  if (child == 0) {
+    const int code = run_in_child(node);
+    std::fflush(stdout);
+    ::_exit(code);
+  }
+  children_[child] = static_cast<size_t>(&node - nodes_.data());
+}
+
+void Scheduler::finish(Node& node, int status) {
+  const fs::path directory = options_.directory / node.entry.directory;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(ExitCode::done)) {
+    node.entry.state = RunState::done;
+    const RunRecord record = read_run_file(directory / kRunFileName);
+    const Evaluation& last = final_evaluation(record);
+    say(node, fmt::format("{}  held-out {:.4f} nat/token, {:.4f} bit/byte  {}", styled("32", "done"),
+                          last.loss, last.bits_per_byte, duration_text(record.seconds)));
+  } else if (WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(ExitCode::interrupted)) {
+    node.entry.state = RunState::interrupted;
+    say(node, styled("33", "interrupted; the same command goes on"));
+  } else {
+    node.entry.state = RunState::failed;
+    node.entry.error = WIFSIGNALED(status)
+                           ? fmt::format("its process was ended by signal {}", WTERMSIG(status))
+                           : fmt::format("its process ended with {}", WEXITSTATUS(status));
+    if (fs::exists(directory / "error.txt")) {
+      node.entry.error = read_file(directory / "error.txt");
+      while (!node.entry.error.empty() && node.entry.error.back() == '\n') node.entry.error.pop_back();
+    }
+    say(node, styled("31", "failed: " + node.entry.error));
+  }
+  write_index();
+}
+
+void Scheduler::wait_for_one() {
+  int status = 0;
+  const pid_t child = ::waitpid(-1, &status, 0);
+  if (child < 0) {
+    // A signal: the runs get it too, save and end; the next wait collects them.
+    if (errno == EINTR && stop_requested())
+      for (const auto& [pid, node] : children_) ::kill(pid, SIGTERM);
+    return;
+  }
+  const auto found = children_.find(child);
+  if (found == children_.end()) return;
+  Node& node = nodes_[found->second];
+  children_.erase(found);
+  finish(node, status);
+}
+
+void Scheduler::fail_dependents() {
+  for (Node& node : nodes_) {
+    if (node.entry.state != RunState::waiting) continue;
+    for (const std::string& name : node.entry.depends_on)
+      if (find(name)->entry.state == RunState::failed) {
+        node.entry.state = RunState::failed;
+        node.entry.error = fmt::format("{}, which it starts from, failed", name);
+      }
+  }
+}
+
+ExitCode Scheduler::run() {
+  fs::create_directories(options_.directory);
+  open_datasets();
+  make_nodes();
+  write_index();
+  if (!options_.quiet && reused_ > 0)
+    fmt::print("{} of {} runs are finished already and are not repeated\n", reused_, nodes_.size());
+  std::fflush(stdout);
+  catch_stop_signals();
+  while (true) {
+    fail_dependents();
+    while (!stop_requested() && static_cast<int64>(children_.size()) < options_.jobs) {
+      Node* node = next_ready();
+      if (!node) break;
+      start(*node);
+    }
+    if (children_.empty()) break;
+    wait_for_one();
+  }
+  write_index();
+  const auto any = [&](RunState state) {
+    return std::any_of(nodes_.begin(), nodes_.end(),
+                       [&](const Node& node) { return node.entry.state == state; });
+  };
+  if (any(RunState::interrupted) || any(RunState::waiting)) return ExitCode::interrupted;
+  return any(RunState::failed) ? ExitCode::failed : ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_study(const StudyPlan& plan, const StudyOptions& options) {
+  return Scheduler(plan, options).run();
+}
+
+}  // namespace fovea

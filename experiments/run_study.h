@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "experiments/study_plan.h"
+
+namespace fovea {
+
+enum class Stale { rerun, keep };  // runs that an older numerics made
+
+struct StudyOptions {
+  std::filesystem::path directory;
+  int64 jobs = 1;     ///< runs side by side, each on its share of the threads
+  int64 threads = 0;  ///< of all jobs together; 0: all there are
+  Stale stale = Stale::rerun;
+  bool quiet = false;
+  std::vector<std::string> command;
+};
+
+/// Runs what is not finished, each run in a process of its own, in the order of the plan as far as its
+/// dependencies allow. One that fails leaves the others running. Returns done, failed (some run failed) or
+/// interrupted.
+ExitCode run_study(const StudyPlan& plan, const StudyOptions& options);
+
+}  // namespace fovea

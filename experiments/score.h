@@ -1,0 +1,16 @@
+#pragma once
+
+#include <filesystem>
+
+#include "core/stream.h"
+#include "experiments/model_file.h"
+
+namespace fovea {
+
+/// Scores the tokens (B, T) of an HDF5 file: writes logits (B, T, V), logprobs (B, T - 1) of each next token
+/// and the scalar loss, -mean(logprobs) in nats. Throws UserError (input): no such dataset, tokens beyond the
+/// vocabulary or the context.
+void score(const ModelFile& model, const std::filesystem::path& tokens, const std::filesystem::path& out,
+           Backend backend, int threads);
+
+}  // namespace fovea
