@@ -93,21 +93,24 @@ struct End {
   int runs = 0;
 };
 
-/// Labels right of the ends of their curves; those that end together are spread.
+/// Labels right of the ends of their curves; those that end near each other are spread as one column.
 std::string labels_at_ends(const std::map<std::string, End>& ends, const Axis& y) {
-  std::map<int64, std::vector<Label>> columns;  // by tokens, in steps of a tenth
-  std::map<int64, double> position;
-  for (const auto& [name, end] : ends) {
-    const auto column = std::llround(std::log(end.tokens) / std::log(1.3));
-    columns[column].push_back({name, end.colour, y.fraction(end.loss / end.runs)});
-    position[column] = std::max(position[column], end.tokens);
-  }
+  std::vector<std::pair<std::string, End>> order(ends.begin(), ends.end());
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.second.tokens > b.second.tokens; });
   std::string script;
-  for (auto& [column, labels] : columns) {
-    plot::spread(labels, 0.062);
-    for (const Label& l : labels)
+  for (size_t begin = 0; begin < order.size();) {
+    const double right = order[begin].second.tokens;
+    std::vector<Label> column;
+    for (; begin < order.size() && order[begin].second.tokens * 2 > right; ++begin) {
+      const auto& [name, end] = order[begin];
+      column.push_back({name, end.colour, std::max(y.fraction(end.loss / end.runs), 0.04)});
+    }
+    plot::spread(column, 0.062);
+    const double lift = std::max(0.0, 0.04 - column.front().placed);  // clear of the axis
+    for (const Label& l : column)
       script += fmt::format("set label '{}' at first {}, graph {:.4f} left offset 0.8,0 textcolor rgb '{}'\n",
-                            l.text, position[column], l.placed, l.colour);
+                            l.text, right, l.placed + lift, l.colour);
   }
   return script;
 }
@@ -164,7 +167,7 @@ std::string memory_script(const std::vector<const Run*>& runs, const Inks& inks)
          fmt::format(
              "set size ratio 1\nset border 3\nset xrange [0:{0}]\nset yrange [0:{0}]\nset xtics scale 0.5\n"
              "set xlabel 'predicted (MiB)'\nset ylabel 'measured peak (MiB)'\n"
-             "set label 'measured = predicted' at graph 0.60,0.66 right textcolor rgb '{1}'\n"
+             "set label 'measured = predicted' at graph 0.56,0.61 right textcolor rgb '{1}'\n"
              "plot x with lines lc rgb '{1}' lw 1 dt (8,5), "
              "$runs using 1:2 with points pt 6 ps 0.8 lw 1.4 lc rgb '{2}'\n",
              high, inks.mha, inks.mean);

@@ -30,9 +30,9 @@ summary{cursor:pointer;color:var(--soft)}
 summary:hover{color:var(--ink)}
 .wide{overflow-x:auto;margin-top:.5rem}
 table{border-collapse:collapse;font-size:.8125rem;line-height:1.4;font-variant-numeric:tabular-nums}
-th,td{padding:.3125rem 1rem .3125rem 0;text-align:left;vertical-align:baseline;white-space:nowrap}
+th,td{padding:.3125rem .875rem .3125rem 0;text-align:left;vertical-align:baseline;white-space:nowrap}
 th:last-child,td:last-child{padding-right:0}
-thead th{color:var(--soft);font-weight:400;border-bottom:1px solid var(--ink);vertical-align:bottom}
+thead th{white-space:normal;color:var(--soft);font-weight:400;border-bottom:1px solid var(--ink);vertical-align:bottom}
 tbody tr+tr>*{border-top:1px solid var(--rule)}
 .n{text-align:right}
 .facts th{color:var(--soft);font-weight:400;padding-right:1.5rem}
