@@ -53,12 +53,16 @@ inline void pack_rows(const flash::GroupRows& from, Range rows, int64 columns, f
 
 /// A row of f32 rounded to its storage.
 inline void pack_row(DType dtype, const float* HWY_RESTRICT row, int64 columns, void* to) {
+  const auto put = [&](auto* stored) HWY_ATTR {
+    for_each_vector(
+        columns, [&](int64 i, auto part) HWY_ATTR { store_row(hn::Load(F32(), row + i), stored + i, part); });
+  };
   if (dtype == DType::f16)
     for (int64 i = 0; i < columns; ++i) static_cast<f16*>(to)[i] = f16(row[i]);
   else if (dtype == DType::bf16)
-    write_row(dtype, to, columns, row);
+    put(static_cast<bf16*>(to));
   else
-    std::memcpy(to, row, static_cast<size_t>(columns) * sizeof(float));
+    put(static_cast<float*>(to));
 }
 /// to += row, in to's storage.
 inline void add_row(DType dtype, const float* HWY_RESTRICT row, int64 columns, void* to) {
