@@ -13,8 +13,6 @@
 #include "core/error.h"
 #include "core/file.h"
 
-extern char** environ;
-
 namespace fovea::report {
 namespace {
 
