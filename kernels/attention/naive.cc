@@ -106,8 +106,8 @@ void for_each_unit(Execution& execution, const AttentionProblem& p, Pass pass, F
   });
 }
 
-// s (Sq, Sk) = scale q k^T, softcapped, -inf where the mask hides. slope: the softcap's derivative, or
-// absent.
+// s (Sq, Sk) = scale q k^T, softcapped, -inf where the mask hides: in f32 whatever the dtype, since lse is f32
+// of the rounded inputs. slope: the softcap's derivative, or absent.
 void scores(const AttentionProblem& p, const AttentionSequence& sequence, const float* q, const float* k,
             float* s, float* slope) {
   const int64 rows = sequence.q.size(), columns = sequence.k.size();
@@ -116,10 +116,9 @@ void scores(const AttentionProblem& p, const AttentionSequence& sequence, const 
     const Range seen = sequence.mask.keys_of(i);
     for (int64 j = 0; j < columns; ++j) {
       float& x = s[i * columns + j];
-      x = round_to(p.dtype, x);
       if (p.softcap > 0) {
         const float t = std::tanh(x / p.softcap);
-        x = round_to(p.dtype, p.softcap * t);
+        x = p.softcap * t;
         if (slope) slope[i * columns + j] = 1 - t * t;
       }
       if (j < seen.begin || j >= seen.end) x = -kInfinity;
@@ -127,7 +126,7 @@ void scores(const AttentionProblem& p, const AttentionSequence& sequence, const 
   }
 }
 
-// s becomes its softmax, in the dtype under test; returns lse of the row.
+// s becomes its softmax, rounded to the dtype under test; returns lse of the row.
 float softmax_row(const AttentionProblem& p, float* s, int64 columns, bool has_sink, float sink) {
   float most = has_sink ? sink : -kInfinity;
   for (int64 j = 0; j < columns; ++j) most = std::isnan(s[j]) || s[j] > most ? s[j] : most;

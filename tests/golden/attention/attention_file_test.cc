@@ -36,14 +36,13 @@ class AnswerFile : public testing::Test {
 
 class Golden : public AnswerFile, public testing::WithParamInterface<std::tuple<fs::path, Backend>> {};
 
-void expect_answer(const h5::Group& problem, const h5::Group& answer, const std::string& name,
-                   bool own_measure) {
+void expect_answer(const h5::Group& problem, const h5::Group& answer, const std::string& name) {
   SCOPED_TRACE(name);
   const h5::Array<double> expected = problem.read<double>("expected/" + name), x = answer.read<double>(name);
   ASSERT_EQ(x.shape, expected.shape);
   ASSERT_EQ(answer.info(name).kind, h5::Kind::floating);
   if (name == "lse") {
-    EXPECT_EQ(own_measure ? "" : broken_lse(x.values, expected.values), "");
+    EXPECT_EQ(broken_lse(x.values, expected.values), "");
     return;
   }
   const DType dtype = dtype_named(problem.attribute<std::string>(".", "dtype"));
@@ -60,11 +59,7 @@ TEST_P(Golden, KeepsTheErrorRule) {
   run_attention_file(path, out, backend, 2);
   const h5::Group problem = h5::open_file(path), answer = h5::open_file(out);
   EXPECT_EQ(answer.names(), problem.group("expected").names());
-  // The plain implementation rounds its scores to the dtype, and lse shows it.
-  const bool rounds_scores =
-      backend == Backend::naive && problem.attribute<std::string>(".", "dtype") != "f32";
-  for (const std::string& name : problem.group("expected").names())
-    expect_answer(problem, answer, name, rounds_scores);
+  for (const std::string& name : problem.group("expected").names()) expect_answer(problem, answer, name);
 }
 
 std::string name_of_golden(const testing::TestParamInfo<Golden::ParamType>& instance) {

@@ -78,7 +78,8 @@ class Judge {
                                                      : harness::run(call_, backend, threads);
     for (size_t i = kOut; i < kPlaces; ++i) {
       const std::vector<double> actual = tensors.empty() ? low_[i] : values_of(tensors[i]);
-      const std::string found = i == kLse ? verdict_on_lse(backend, actual) : verdict_on(backend, i, actual);
+      const std::string found =
+          i == kLse ? broken_lse(actual, expected_[kLse]) : verdict_on(backend, i, actual);
       if (!found.empty()) return call_.operands[i].name + " " + found;
     }
     return {};
@@ -103,14 +104,6 @@ class Judge {
           std::max(rule.low_error, harness::epsilon_of(dtype_) / 4 * std::max(1.0, most_of(expected_[i])));
     return broken(rule, actual, expected_[i]);
   }
-  std::string verdict_on_lse(Backend backend, const std::vector<double>& actual) const {
-    // The plain implementation rounds its scores to the dtype.
-    if (backend != Backend::naive || dtype_ == DType::f32) return broken_lse(actual, expected_[kLse]);
-    return broken(
-        {.dtype = dtype_, .low_error = harness::epsilon_of(dtype_) * std::max(1.0, most_of(expected_[kLse]))},
-        actual, expected_[kLse]);
-  }
-
   static constexpr size_t kMany = 64;
   harness::Case call_;
   DType dtype_;
