@@ -8,15 +8,13 @@
 namespace fovea {
 
 namespace {
-
 // Wider than any sequence, so that sums with positions stay far from overflow.
 constexpr int64 kWidest = int64{1} << 48;
+}  // namespace
 
 SequenceMask sequence_mask(const Mask& mask, int64 q_len, int64 kv_len, int64 q_start) {
   return {mask.causal, std::min(mask.left, kWidest), std::min(mask.right, kWidest), q_len, kv_len, q_start};
 }
-
-}  // namespace
 
 Mask causal_mask() { return {.causal = true}; }
 

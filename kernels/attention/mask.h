@@ -49,6 +49,9 @@ struct SequenceMask {
   int64 visible_pairs() const;
 };
 
+/// The mask of a sequence of these lengths whose query 0 stands at key q_start; offsets of any size are safe.
+SequenceMask sequence_mask(const Mask& mask, int64 q_len, int64 kv_len, int64 q_start);
+
 struct AttentionProblem;
 
 /// One sequence of a problem: which rows of q and k it is, and its mask in their own numbering.

@@ -36,22 +36,18 @@ Units::Units(const AttentionProblem& problem, Pass pass)
 
 AttentionSequence Units::sequence(int64 n) const {
   AttentionSequence s;
-  s.mask.causal = problem_.mask.causal;
-  s.mask.left = problem_.mask.left;
-  s.mask.right = problem_.mask.right;
+  int64 q_start = problem_.first_position();
   if (documents_) {
     const auto at = static_cast<size_t>(n);
     s.q = {problem_.mask.documents->q[at], problem_.mask.documents->q[at + 1]};
     s.k = {problem_.mask.documents->k[at], problem_.mask.documents->k[at + 1]};
-    s.mask.q_start = s.k.size() - s.q.size();
+    q_start = s.k.size() - s.q.size();
   } else {
     s.batch = n;
     s.q = {0, problem_.q_len};
     s.k = {0, problem_.kv_len};
-    s.mask.q_start = problem_.first_position();
   }
-  s.mask.q_len = s.q.size();
-  s.mask.kv_len = s.k.size();
+  s.mask = sequence_mask(problem_.mask, s.q.size(), s.k.size(), q_start);
   return s;
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/attention/attention.h"
@@ -72,6 +75,11 @@ inline void add_sizes(std::vector<AttentionCase>& cases) {
     for (const bool causal : {false, true})
       cases.push_back({fmt::format("{}_{}x{}", causal ? "causal" : "full", q_len, kv_len),
                        attention_problem(q_len, kv_len, 2, 1, 16, {.causal = causal})});
+  // Work is cut by the rows of a group and by blocks of keys.
+  for (const auto& [q_len, kv_len, group] : std::vector<std::tuple<int64, int64, int64>>{
+           {85, 255, 3}, {86, 256, 3}, {64, 257, 4}, {256, 256, 1}, {257, 511, 1}, {33, 1025, 8}})
+    cases.push_back({fmt::format("group_{}x{}x{}", group, q_len, kv_len),
+                     attention_problem(q_len, kv_len, 2 * group, 2, 16, causal_mask())});
   for (const auto& [q_len, kv_len] : std::vector<std::pair<int64, int64>>{{0, 5}, {5, 0}, {0, 0}})
     cases.push_back({fmt::format("nothing_{}x{}", q_len, kv_len), attention_problem(q_len, kv_len, 2, 1, 8)});
   cases.push_back({.name = "nothing_but_sinks", .problem = attention_problem(6, 0, 2, 1, 8), .sink = true});
@@ -108,6 +116,9 @@ inline void add_masks(std::vector<AttentionCase>& cases) {
       {.name = "window_self", .problem = attention_problem(70, 70, 2, 1, 16, {.left = 0, .right = 0})});
   cases.push_back({.name = "window_past_the_keys",
                    .problem = attention_problem(90, 20, 2, 1, 16, {.left = 4, .right = 2})});
+  constexpr int64 kMost = std::numeric_limits<int64>::max();
+  cases.push_back({.name = "window_as_wide_as_numbers_go",
+                   .problem = attention_problem(45, 40, 2, 1, 16, {.left = kMost, .right = kMost})});
   cases.push_back({.name = "causal_and_right",
                    .problem = attention_problem(70, 70, 2, 1, 16, {.causal = true, .right = 5})});
   cases.push_back({.name = "documents_uneven",
