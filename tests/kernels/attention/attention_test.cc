@@ -35,7 +35,8 @@ TEST_P(AttentionBits, AreTheSameAtAnyNumberOfThreads) {
     harness::expect_same_bits_at_any_threads(
         attention_call(GetParam(), backend == Backend::reference ? DType::f64 : DType::f32), backend);
     if (backend == Backend::cpu)
-      harness::expect_same_bits_at_any_threads(attention_call(GetParam(), DType::bf16), backend);
+      for (const DType dtype : {DType::bf16, DType::f16})
+        harness::expect_same_bits_at_any_threads(attention_call(GetParam(), dtype), backend);
   }
 }
 
@@ -116,6 +117,24 @@ TEST(AttentionReference, IsTheFormula) {
       for (int64 d = 0; d < 3; ++d)
         EXPECT_NEAR(load(x[kOut], {0, i, h, d}), out[static_cast<size_t>(d)] / sum, 1e-12);
     }
+}
+
+// It computes in fp64 whatever it reads and writes.
+TEST(AttentionReference, RoundsOnlyWhatItStores) {
+  for (const AttentionCase& c : small_attention_cases()) {
+    SCOPED_TRACE(c.name);
+    const harness::Case call = attention_call(c, DType::f32);
+    const std::vector<Tensor> wide = harness::run(call, Backend::reference),
+                              narrow = harness::make_operands(call, Backend::naive);
+    Stream stream(Backend::reference);
+    call.call(stream, harness::views_of(narrow));
+    for (const size_t place : {kOut, kLse})  // to half a unit in the last place
+      harness::expect_close(narrow[place], wide[place], {.roundings = 0.5, .sums = 0, .floor = 0x1p-149},
+                            call.operands[place].name);
+    for (const size_t place : {kDq, kDk, kDv, kDsink})  // computed from the rounded out and lse
+      harness::expect_close(narrow[place], wide[place], {.roundings = 0.5, .sums = 32},
+                            call.operands[place].name);
+  }
 }
 
 // Runs a case with one element of an input replaced.

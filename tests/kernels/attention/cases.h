@@ -150,6 +150,13 @@ inline void add_scores(std::vector<AttentionCase>& cases) {
   cases.push_back(
       with({.name = "softcap", .problem = attention_problem(70, 90, 2, 1, 32, causal_mask()), .gain = 2.5},
            [](AttentionCase& c) { c.problem.softcap = 10; }));
+  cases.push_back(with(
+      {.name = "softcap_reached", .problem = attention_problem(70, 90, 2, 1, 32, causal_mask()), .gain = 30},
+      [](AttentionCase& c) { c.problem.softcap = 1; }));
+  cases.push_back(with({.name = "negative_scale", .problem = attention_problem(40, 90, 2, 1, 32)},
+                       [](AttentionCase& c) { c.problem.scale = -0.3f; }));
+  cases.push_back(with({.name = "scale_0", .problem = attention_problem(40, 90, 2, 1, 32, causal_mask())},
+                       [](AttentionCase& c) { c.problem.scale = 0; }));
   cases.push_back(
       {.name = "sink", .problem = attention_problem(70, 90, 4, 2, 32, causal_mask()), .sink = true});
   cases.push_back({.name = "sink_and_blind_rows",
