@@ -44,7 +44,7 @@ struct Provenance {
   std::string command;
 };
 
-struct Corpus {
+struct CorpusRecord {
   std::string description, fingerprint;  ///< fingerprint: the hash of what was read
 };
 
@@ -95,7 +95,7 @@ struct RunRecord {
   std::vector<Attribute> attributes;
   Provenance provenance;
   int64 seed = 0;
-  Corpus corpus;
+  CorpusRecord corpus;
   Lineage lineage;
   Counts counts;
   StepSeries series;
