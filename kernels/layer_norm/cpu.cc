@@ -1,10 +1,10 @@
 #include "kernels/layer_norm/backends.h"
+#include "kernels/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/layer_norm/cpu.cc"
 #include <hwy/foreach_target.h>  // NOLINT
 #include <hwy/highway.h>
-#include "kernels/simd/targets.h"
 
 #include <cmath>
 

@@ -1,11 +1,11 @@
 #include "kernels/rope/backends.h"
 #include "kernels/simd/parts.h"
+#include "kernels/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/rope/cpu.cc"
 #include <hwy/foreach_target.h>  // NOLINT
 #include <hwy/highway.h>
-#include "kernels/simd/targets.h"
 
 #include "kernels/simd/rows-inl.h"
 
