@@ -106,8 +106,8 @@ void for_each_unit(Execution& execution, const AttentionProblem& p, Pass pass, F
   });
 }
 
-// s (Sq, Sk) = scale q k^T, softcapped, -inf where the mask hides: in f32 whatever the dtype, since lse is f32
-// of the rounded inputs. slope: the softcap's derivative, or absent.
+// s (Sq, Sk) = scale q k^T, softcapped, -inf where the mask hides: in f32 whatever the dtype, since lse is
+// f32 of the rounded inputs. slope: the softcap's derivative, or absent.
 void scores(const AttentionProblem& p, const AttentionSequence& sequence, const float* q, const float* k,
             float* s, float* slope) {
   const int64 rows = sequence.q.size(), columns = sequence.k.size();
