@@ -28,24 +28,28 @@ TrainingPlan plan_of(const Config& config, int64 threads) {
 std::string describe_plan(const StudyPlan& plan, int64 threads) {
   size_t width = 3;
   for (const PlannedRun& run : plan.runs) width = std::max(width, run.name.size());
-  std::string text = fmt::format("{:<{}}  {:>10}  {:>9}  {:>7}  {:>10}  {:>9}  starts from\n", "run", width,
-                                 "parameters", "tokens", "steps", "memory", "FLOPs");
+  const bool graph =
+      std::any_of(plan.runs.begin(), plan.runs.end(), [](const auto& run) { return !run.baseline.empty(); });
+  std::string text =
+      fmt::format("{:<{}}  {:>10}  {:>9}  {:>7}  {:>10}  {:>11}{}\n", "run", width, "parameters", "tokens",
+                  "steps", "memory", "FLOP", graph ? "  starts from" : "");
   double tokens = 0, flops = 0;
   int64 most = 0;
   for (const PlannedRun& run : plan.runs) {
     const TrainingPlan p = plan_of(run.config, threads);
     const int64 steps = total_steps(run.config);
     const double n = static_cast<double>(steps * p.shape.sequences * p.shape.length);
-    text +=
-        fmt::format("{:<{}}  {:>10}  {:>9}  {:>7}  {:>10}  {:>9}  {}\n", run.name, width,
-                    count_text(static_cast<double>(p.parameters)), count_text(n), steps,
-                    bytes_text(p.predicted_bytes()), count_text(n * p.train_flops_per_token()), run.baseline);
+    text += fmt::format("{:<{}}  {:>10}  {:>9}  {:>7}  {:>10}  {:>11}{}{}\n", run.name, width,
+                        count_text(static_cast<double>(p.parameters)), count_text(n), steps,
+                        bytes_text(p.predicted_bytes()), count_text(n * p.train_flops_per_token(), "FLOP"),
+                        run.baseline.empty() ? "" : "  ", run.baseline);
     tokens += n;
     flops += n * p.train_flops_per_token();
     most = std::max(most, p.predicted_bytes());
   }
-  text += fmt::format("{} runs, {} tokens, {}FLOPs in training, at most {} predicted\n", plan.runs.size(),
-                      count_text(tokens), count_text(flops), bytes_text(most));
+  text += fmt::format("{} run{}, {} tokens, {} of training, {} of memory at most\n", plan.runs.size(),
+                      plan.runs.size() == 1 ? "" : "s", count_text(tokens), count_text(flops, "FLOP"),
+                      bytes_text(most));
   return text;
 }
 
@@ -54,13 +58,13 @@ std::string describe_prediction(const Config& config, int64 threads) {
   const DecoderShape shape = decoder_shape(config.model, tokenizer_named(config.data.tokenizer).vocabulary);
   std::string text = "predicted\n";
   const auto line = [&](const char* what, const std::string& value) {
-    text += fmt::format("  {:<28} {}\n", what, value);
+    text += fmt::format("  {:<29}  {}\n", what, value);
   };
   line("parameters", count_text(static_cast<double>(p.parameters)));
   line("optimizer steps", std::to_string(total_steps(config)));
   line("grains per step", std::to_string(p.shape.grains()));
   line("KV cache per token", fmt::format("{} bytes", shape.kv_bytes_per_token(size_of(p.precision.compute))));
-  line("FLOPs per token, training", count_text(p.train_flops_per_token()));
+  line("training, per token", count_text(p.train_flops_per_token(), "FLOP"));
   line("memory", bytes_text(p.predicted_bytes()));
   line("  weights, moments, gradients", bytes_text(p.state_bytes));
   line("  activations (arena)", bytes_text(p.arena_bytes()));

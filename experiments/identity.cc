@@ -13,7 +13,9 @@ RunIdentity identify(const PlannedRun& run, const Dataset& dataset, std::string_
   Config config = run.config;
   std::string weights(baseline);
   if (baseline.empty() && !config.init.from.empty()) weights = hash128(MappedFile(config.init.from).bytes());
-  config.init.from.clear();  // a path says where, not what
+  // A path says where, not what.
+  config.init.from.clear();
+  if (config.data.corpus != "kjv") config.data.corpus.clear();
   const std::string inputs =
       fmt::format("{}\nbackend = {}\ncorpus = {}\nweights = {}\nfirst sample = {}\n", canonical(config),
                   config.run.backend, dataset.fingerprint(), weights, run.first_sample);

@@ -19,26 +19,35 @@ std::string duration_text(double seconds) {
 }
 
 std::string bytes_text(int64 bytes) {
-  constexpr double kMiB = 1024.0 * 1024;
-  const double mib = static_cast<double>(bytes) / kMiB;
-  return mib < 1024 ? fmt::format("{:.1f} MiB", mib) : fmt::format("{:.2f} GiB", mib / 1024);
+  if (bytes < 1024) return fmt::format("{} bytes", bytes);
+  double value = static_cast<double>(bytes) / 1024;
+  const char* unit = "KiB";
+  // What would be printed as 1024.0 is the next unit's 1.
+  for (const char* next : {"MiB", "GiB", "TiB"}) {
+    if (value < 1023.95) break;
+    value /= 1024;
+    unit = next;
+  }
+  return fmt::format("{:.{}f} {}", value, *unit == 'K' || *unit == 'M' ? 1 : 2, unit);
 }
 
-std::string count_text(double count) {
+std::string count_text(double count, const char* unit) {
   constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P"};
+  const char* space = *unit ? " " : "";
+  if (count < 1000 && count == std::floor(count)) return fmt::format("{:.0f}{}{}", count, space, unit);
   size_t prefix = 0;
-  while (std::abs(count) >= 1000 && prefix < 5) {
+  while (count >= 999.5 && prefix < 5) {  // what would be printed as 1000 is the next prefix's 1
     count /= 1000;
     ++prefix;
   }
-  const int digits = prefix == 0 && count == std::floor(count) ? 0 : count < 10 ? 2 : count < 100 ? 1 : 0;
-  return fmt::format("{:.{}f}{}", count, digits, kPrefixes[prefix]);
+  const int digits = count < 9.995 ? 2 : count < 99.95 ? 1 : 0;
+  return fmt::format("{:.{}f}{}{}{}", count, digits, space, kPrefixes[prefix], unit);
 }
 
 std::string progress_text(const RunProgress& p) {
   if (p.evaluating) return fmt::format("{} / {}  evaluating", p.step, p.total_steps);
-  return fmt::format("{} / {}  loss {:.3f}  {} tok/s  {}FLOP/s  {}  {} left", p.step, p.total_steps, p.loss,
-                     count_text(p.tokens_per_second), count_text(p.flops_per_second),
+  return fmt::format("{} / {}  loss {:.3f}  {} tok/s  {}  {}  {} left", p.step, p.total_steps, p.loss,
+                     count_text(p.tokens_per_second), count_text(p.flops_per_second, "FLOP/s"),
                      bytes_text(p.resident_bytes), duration_text(p.seconds_left));
 }
 

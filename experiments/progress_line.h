@@ -29,7 +29,7 @@ std::string styled(const char* style, const std::string& text);
 
 std::string duration_text(double seconds);
 std::string bytes_text(int64 bytes);
-/// "41.2k", "3.35M"
-std::string count_text(double count);
+/// Three digits: "41.2k", "3.35M"; with a unit "35.1 GFLOP/s".
+std::string count_text(double count, const char* unit = "");
 
 }  // namespace fovea
