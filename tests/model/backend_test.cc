@@ -15,6 +15,8 @@ struct Setting {
   Precision precision;
 };
 
+void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
+
 const Setting kSettings[] = {{"cpu_f32", Backend::cpu, kF32},
                              {"naive_f32", Backend::naive, kF32},
                              {"cpu_bf16", Backend::cpu, kBf16},

@@ -137,7 +137,8 @@ SmallModel::SmallModel(ModelCase model, const How& how)
     : case_(std::move(model)),
       how_(how),
       decoder_(decoder_shape(case_.config, case_.vocabulary), case_.length, how.precision.wide),
-      stream_(how.backend, how.threads, how.mode) {
+      stream_(how.backend, how.threads, how.mode),
+      planning_(how.backend, how.threads, Stream::Mode::plan) {
   const int64 n = case_.sequences * case_.length, elements = decoder_.layout().elements();
   weights_ = Buffer(how.precision.wide, {elements});
   compute_weights_ = Buffer(how.precision.compute, {elements});
@@ -149,9 +150,11 @@ SmallModel::SmallModel(ModelCase model, const How& how)
   const RandomSequence random{3, RandomUse::synthetic, 0};
   const auto vocabulary = static_cast<uint64>(case_.vocabulary);
   for (int64 i = 0; i < n; ++i) {
-    const auto at = static_cast<uint64>(2 * i);
+    const int64 global = case_.first_sequence * case_.length + i;
+    const auto at = static_cast<uint64>(2 * global);
     tokens_.view().data<int32>()[i] = static_cast<int32>(random.below(vocabulary, at));
-    targets_.view().data<int32>()[i] = i % 9 == 5 ? -1 : static_cast<int32>(random.below(vocabulary, at + 1));
+    targets_.view().data<int32>()[i] =
+        global % 9 == 5 ? -1 : static_cast<int32>(random.below(vocabulary, at + 1));
     positions_.view().data<int32>()[i] = static_cast<int32>(i % case_.length);
   }
   for (size_t d = 1; d < case_.documents.size(); ++d)
@@ -160,10 +163,10 @@ SmallModel::SmallModel(ModelCase model, const How& how)
   if (!case_.documents.empty())
     documents_ = std::make_shared<const DocumentBounds>(DocumentBounds{case_.documents, case_.documents});
 
-  Stream planning(how.backend, how.threads, Stream::Mode::plan);
   Arena recording, forward_recording;
-  decoder_.train(context(planning, recording), losses_, kGradientScale, how.policy);
-  decoder_.losses(context(planning, forward_recording), losses_);
+  decoder_.train(context(planning_, recording), losses_, kGradientScale, how.policy);
+  Stream forward_planning(how.backend, how.threads, Stream::Mode::plan);
+  decoder_.losses(context(forward_planning, forward_recording), losses_);
   plan_ = recording.plan();
   forward_plan_ = forward_recording.plan();
   memory_ = Buffer(plan_.bytes);
@@ -175,7 +178,7 @@ SmallModel::SmallModel(ModelCase model, const How& how)
   stream_.poison_scratch(how.poison);
 }
 
-StepContext SmallModel::context(Stream& stream, Arena& arena) const {
+StepContext SmallModel::context(Stream& stream, Arena& arena, Probe* probe) const {
   // Weights of the wide dtype are read as they are: finite differences move them.
   const bool one = how_.precision.compute == how_.precision.wide;
   return {.stream = stream,
@@ -188,7 +191,8 @@ StepContext SmallModel::context(Stream& stream, Arena& arena) const {
           .batch = {case_.sequences, case_.length, tokens_, targets_, positions_, documents_},
           .dropout = decoder_.shape().dropout,
           .seed = 5,
-          .first_row = 21};
+          .first_row = static_cast<uint64>(21 + case_.first_sequence * case_.length),
+          .probe = probe};
 }
 
 std::vector<double> SmallModel::losses_now() const {
@@ -205,11 +209,11 @@ std::vector<double> SmallModel::losses() {
   return losses_now();
 }
 
-Step SmallModel::train() {
+Step SmallModel::train(bool from_zero, Probe* probe) {
   std::memset(losses_.data(), 0xff, static_cast<size_t>(losses_.bytes()));
-  std::memset(gradients_.data(), 0, static_cast<size_t>(gradients_.bytes()));
+  if (from_zero) std::memset(gradients_.data(), 0, static_cast<size_t>(gradients_.bytes()));
   arena_.rewind();
-  decoder_.train(context(stream_, arena_), losses_, kGradientScale, how_.policy);
+  decoder_.train(context(stream_, arena_, probe), losses_, kGradientScale, how_.policy);
   stream_.synchronize();
 
   Step step{.losses = losses_now()};

@@ -2,6 +2,7 @@
 
 // Tiny decoders of every kind, and one step of them on any backend: what the tests of the model share.
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,10 @@ struct ModelCase {
   ModelConfig config;
   int64 vocabulary = 11, sequences = 2, length = 7;
   std::vector<int64> documents = {};  ///< their bounds over all rows; empty: each sequence is one
+  int64 first_sequence = 0;           ///< of the data: a batch may be a part of another
 };
+
+inline void PrintTo(const ModelCase& c, std::ostream* out) { *out << c.name; }
 
 /// Every family, and every choice that a family may be overridden in.
 const std::vector<ModelCase>& model_cases();
@@ -61,20 +65,23 @@ class SmallModel {
   const Decoder& decoder() const { return decoder_; }
   const MemoryPlan& plan() const { return plan_; }
   View parameter(ParameterId id) const { return decoder_.layout().view(weights_, id); }
+  const View& tokens() const { return tokens_; }
+  const Stream& stream() const { return stream_; }
+  const Stream& planning() const { return planning_; }
 
-  /// Forward and backward from zero gradients.
-  Step train();
+  /// Forward and backward, from zero gradients or on top of what is there.
+  Step train(bool from_zero = true, Probe* probe = nullptr);
   /// The losses of the forward alone, with the same dropout.
   std::vector<double> losses();
 
  private:
-  StepContext context(Stream& stream, Arena& arena) const;
+  StepContext context(Stream& stream, Arena& arena, Probe* probe = nullptr) const;
   std::vector<double> losses_now() const;
 
   ModelCase case_;
   How how_;
   Decoder decoder_;
-  Stream stream_;
+  Stream stream_, planning_;
   Buffer weights_, compute_weights_, gradients_, losses_, tokens_, targets_, positions_;
   std::shared_ptr<const DocumentBounds> documents_;
   MemoryPlan plan_, forward_plan_;
