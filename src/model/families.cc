@@ -75,6 +75,7 @@ void override_family(DecoderShape& shape, const ModelConfig& config) {
   shape.activation = activation_named(config.activation, shape.activation);
   if (config.norm != "family")
     shape.norm.kind = config.norm == "rms_norm" ? NormKind::rms_norm : NormKind::layer_norm;
+  if (shape.norm.kind == NormKind::layer_norm) shape.norm.weight_offset = 0;  // an RMSNorm's alone
   if (config.norm_epsilon >= 0) shape.norm.epsilon = static_cast<float>(config.norm_epsilon);
   if (config.position != "family")
     shape.position = config.position == "rope"      ? PositionKind::rope
