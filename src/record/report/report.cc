@@ -108,11 +108,18 @@ std::string when_and_who(const Study& study) {
 }
 
 std::string problems(const Study& study) {
-  std::string items;
-  for (const Run& run : study.runs)
-    if (!run.problem.empty())
-      items += "<li class=text><strong>" + escape_html(run.entry.name) +
-               "</strong>: " + escape_html(run.problem) + "</li>\n";
+  std::string items, waiting;
+  for (const Run& run : study.runs) {
+    if (run.problem.empty()) continue;
+    const std::string name = escape_html(run.entry.name);
+    if (run.entry.state == RunState::waiting)
+      waiting += (waiting.empty() ? "" : ", ") + name;
+    else
+      items += "<li class=text><strong>" + name + "</strong>: " + escape_html(run.problem) + "</li>\n";
+  }
+  if (!waiting.empty())
+    items += "<li class=text><details><summary>Runs that wait for their turn</summary>" + waiting +
+             "</details></li>\n";
   return items.empty()
              ? ""
              : "<section class=warn><h2>Not in the figures</h2><ul>\n" + items + "</ul></section>\n";
