@@ -155,6 +155,7 @@ RunJob Scheduler::job_of(const Node& node) {
   job.lineage.conversion = run.config.init.conversion;
   job.lineage.alpha = run.alpha;
   if (!run.baseline.empty()) {
+    job.sources["init.from"] = "study " + plan_.kind;
     const Node& baseline = *find(run.baseline);
     job.lineage.baseline = baseline.entry.identity;
     job.lineage.checkpoint = (fs::path(baseline.entry.directory) / kModelFileName).string();

@@ -165,7 +165,10 @@ RunRecord Run::record(RunState state, const std::string& error) const {
   record.role = job_.role;
   record.error = error;
   record.config = job_.config_text;
-  for (const ResolvedValue& value : resolved_values(job_.config, job_.sources))
+  // A run of a study says where its baseline lies within the study, whose directory may move.
+  Config config = job_.config;
+  if (!job_.lineage.checkpoint.empty()) config.init.from = job_.lineage.checkpoint;
+  for (const ResolvedValue& value : resolved_values(config, job_.sources))
     record.attributes.push_back({value.path,
                                  std::visit([](const auto& v) -> AttributeValue { return v; }, value.value),
                                  value.unit, value.source});
