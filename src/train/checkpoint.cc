@@ -25,8 +25,11 @@ std::span<const std::byte> bytes_of(const View& view) {
   return {static_cast<const std::byte*>(view.data()), static_cast<size_t>(view.bytes())};
 }
 
-// The hash of the tensors' hashes in the file's order.
-std::string checksum(const std::vector<uint64>& hashes) { return hash128(std::as_bytes(std::span(hashes))); }
+// The hash of the tensors' hashes in the file's order, and of what the metadata say.
+std::string checksum(const std::vector<uint64>& hashes, const CheckpointInfo& info) {
+  return hash128(fmt::format("{} {} {} {} {}", hash128(std::as_bytes(std::span(hashes))), info.step,
+                             info.identity, info.vocabulary, info.config));
+}
 
 void write(const fs::path& path, const std::vector<NamedView>& tensors, const CheckpointInfo& info) {
   std::vector<uint64> hashes;
@@ -37,7 +40,7 @@ void write(const fs::path& path, const std::vector<NamedView>& tensors, const Ch
                      {"identity", info.identity},
                      {"vocabulary", std::to_string(info.vocabulary)},
                      {"config", info.config},
-                     {"checksum", checksum(hashes)}});
+                     {"checksum", checksum(hashes, info)}});
 }
 
 const std::string& field(const SafeTensors& file, std::string_view name) {
@@ -62,19 +65,24 @@ CheckpointInfo info_of(const SafeTensors& file) {
   return {number(file, "step"), field(file, "identity"), field(file, "config"), number(file, "vocabulary")};
 }
 
-void verify(const SafeTensors& file) {
+}  // namespace
+
+void verify_checkpoint(const SafeTensors& file) {
+  const CheckpointInfo info = info_of(file);
   std::vector<const SafeTensors::Tensor*> order;
   for (const auto& [name, tensor] : file.tensors()) order.push_back(&tensor);
   std::sort(order.begin(), order.end(),
             [](const auto* a, const auto* b) { return a->bytes.begin < b->bytes.begin; });
   std::vector<uint64> hashes;
   for (const auto* tensor : order) hashes.push_back(hash64(file.bytes(*tensor)));
-  if (checksum(hashes) != field(file, "checksum"))
+  if (checksum(hashes, info) != field(file, "checksum"))
     fail_input(
-        "{}: its checksum is not that of its data: the file is damaged; delete it to go back to the one "
+        "{}: its checksum is not that of what it holds: the file is damaged; delete it to go back to the one "
         "before",
         file.path().string());
 }
+
+namespace {
 
 // The step that a file's name says, -1 for another file.
 int64 step_of(const fs::path& path) {
@@ -84,6 +92,13 @@ int64 step_of(const fs::path& path) {
   int64 step = -1;
   const auto [stop, error] = std::from_chars(begin, end, step);
   return error == std::errc() && stop == end ? step : -1;
+}
+
+// What a process that was killed while it wrote has left behind.
+bool half_written(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const size_t end = name.find(std::string(kSuffix) + ".tmp.");
+  return end != name.npos && step_of(name.substr(0, end) + std::string(kSuffix)) >= 0;
 }
 
 std::vector<std::pair<int64, fs::path>> checkpoints(const fs::path& directory) {
@@ -122,7 +137,7 @@ CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layo
   if (info.identity != identity)
     fail_input("{}: is of run {}, not of this one ({}): choose another --out", path.string(), info.identity,
                identity);
-  verify(file);
+  verify_checkpoint(file);
   std::vector<NamedView> tensors;
   append(tensors, layout, state.weights(), "");
   append(tensors, layout, state.moment1(), "moment1/");
@@ -142,6 +157,11 @@ std::optional<fs::path> latest_checkpoint(const fs::path& directory) {
 }
 
 void prune_checkpoints(const fs::path& directory, int64 keep) {
+  std::error_code no_folder;
+  for (const auto& entry : fs::directory_iterator(directory, no_folder)) {
+    std::error_code ignored;
+    if (half_written(entry.path())) fs::remove(entry.path(), ignored);
+  }
   const auto found = checkpoints(directory);
   const int64 remove = static_cast<int64>(found.size()) - std::max<int64>(keep, 0);
   for (int64 i = 0; i < remove; ++i) {

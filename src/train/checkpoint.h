@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "convert/safetensors.h"
 #include "train/optimizer.h"
 
 namespace fovea {
@@ -31,10 +32,13 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& path);
 CheckpointInfo read_checkpoint(const std::filesystem::path& path, const ParameterLayout& layout,
                                OptimizerState& state, const std::string& identity);
 
+/// Throws UserError (input) for a checkpoint or model whose checksum is not that of what it holds.
+void verify_checkpoint(const SafeTensors& file);
+
 /// Checkpoints of a run's directory, by step: "step-00001200.safetensors".
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int64 step);
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& directory);
-/// Removes all but the last `keep`.
+/// Removes all but the last `keep`, and what a killed process left half written.
 void prune_checkpoints(const std::filesystem::path& directory, int64 keep);
 
 inline constexpr const char* kModelFileName = "model.safetensors";

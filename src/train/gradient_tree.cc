@@ -11,8 +11,9 @@ constexpr size_t kNone = std::numeric_limits<size_t>::max();
 }
 
 int64 GradientTree::buffers(int64 grains) {
-  // One per bit of the highest count that is still open (grains - 1), and the one being filled.
-  return 1 + static_cast<int64>(std::bit_width(static_cast<uint64>(grains - 1)));
+  // While the last grain is filled, a level is open for each bit that is set in the number of those before;
+  // the most that any number below `grains` sets, and one.
+  return static_cast<int64>(std::bit_width(static_cast<uint64>(grains)));
 }
 
 GradientTree::GradientTree(DType dtype, int64 elements, int64 grains) {

@@ -1,0 +1,344 @@
+#include "train/run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <thread>
+
+#include "convert/safetensors.h"
+#include "core/file.h"
+#include "helpers.h"
+#include "record/journal.h"
+#include "record/run_file.h"
+#include "train/checkpoint.h"
+
+extern char** environ;
+
+namespace fovea {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+constexpr int kKilled = -1;
+
+// The run in another process.
+class Child {
+ public:
+  Child(const SmallRun& run, const fs::path& directory, int threads, int stop_after) {
+    const fs::path config = run.folder / "config.toml";
+    std::ofstream(config) << toml_text(run.config);
+    std::string words[] = {FOVEA_TRAIN_CHILD, config.string(), directory.string(), std::to_string(threads),
+                           std::to_string(stop_after)};
+    char* arguments[] = {words[0].data(), words[1].data(), words[2].data(),
+                         words[3].data(), words[4].data(), nullptr};
+    FOVEA_CHECK(::posix_spawn(&pid_, words[0].c_str(), nullptr, nullptr, arguments, environ) == 0,
+                "no child");
+  }
+  Child(const Child&) = delete;
+  ~Child() { wait(); }
+  void kill() { ::kill(pid_, SIGKILL); }
+  /// Its exit status, or kKilled.
+  int wait() {
+    if (pid_ > 0) {
+      int status = 0;
+      ::waitpid(pid_, &status, 0);
+      pid_ = 0;
+      result_ = WIFEXITED(status) ? WEXITSTATUS(status) : kKilled;
+    }
+    return result_;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  int result_ = 0;
+};
+
+constexpr int kDone = static_cast<int>(ExitCode::done),
+              kInterrupted = static_cast<int>(ExitCode::interrupted);
+
+// All that a reader of results would see, but for times.
+struct Outcome {
+  std::string model;
+  std::vector<double> losses, norms, evaluations;
+  std::vector<int64> steps, evaluated_at;
+};
+Outcome outcome_of(const fs::path& directory) {
+  const RunRecord record = read_run_file(directory / kRunFileName);
+  EXPECT_EQ(record.state, RunState::done);
+  Outcome outcome{read_file(directory / kModelFileName),
+                  record.series.train_loss,
+                  record.series.grad_norm,
+                  {},
+                  record.series.step,
+                  {}};
+  for (const Evaluation& evaluation : record.evaluations) {
+    outcome.evaluations.push_back(evaluation.loss);
+    outcome.evaluated_at.push_back(evaluation.step);
+  }
+  return outcome;
+}
+
+void expect_equal(const Outcome& actual, const Outcome& expected) {
+  EXPECT_EQ(actual.steps, expected.steps);
+  EXPECT_EQ(actual.losses, expected.losses);
+  EXPECT_EQ(actual.norms, expected.norms);
+  EXPECT_EQ(actual.evaluated_at, expected.evaluated_at);
+  EXPECT_EQ(actual.evaluations, expected.evaluations);
+  EXPECT_TRUE(actual.model == expected.model) << "another model";
+}
+
+class Runs : public testing::Test {
+ protected:
+  Runs() {
+    run.config.train.evaluate_every = 4;
+    run.config.model.dropout = 0.1;
+    run.config.train.batch = 5;  // no multiple of the grain
+    run.config.train.tokens = 10 * 5 * 16;
+  }
+  RunState execute(const fs::path& directory, int threads = 1) {
+    const Dataset dataset = run.dataset();
+    return execute_run(job_of(run.config, directory), dataset, threads,
+                       [this](const RunProgress& now) { progress.push_back(now); });
+  }
+  Outcome calm() {
+    EXPECT_EQ(execute(run.folder / "calm"), RunState::done);
+    return outcome_of(run.folder / "calm");
+  }
+
+  SmallRun run;
+  std::vector<RunProgress> progress;
+};
+
+TEST_F(Runs, LeaveARecordAJournalAndAModel) {
+  const fs::path directory = run.folder / "run";
+  const Dataset dataset = run.dataset();
+  ASSERT_EQ(execute(directory), RunState::done);
+  const RunRecord record = read_run_file(directory / kRunFileName);
+  EXPECT_EQ(record.name, "small");
+  EXPECT_EQ(record.identity, "0123456789abcdef0123456789abcdef");
+  EXPECT_EQ(record.error, "");
+  EXPECT_EQ(record.corpus.fingerprint, dataset.fingerprint());
+  EXPECT_EQ(record.lineage.q_heads, 4);
+  EXPECT_EQ(record.lineage.kv_heads, 2);
+  EXPECT_EQ(record.counts.tokens, 10 * 5 * 16);
+  EXPECT_EQ(record.counts.kv_bytes_per_token, 2 * 2 * 2 * 8 * 4);
+  EXPECT_EQ(record.series.step, (std::vector<int64>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
+  EXPECT_EQ(record.series.tokens.back(), 800);
+  EXPECT_GT(record.seconds, 0);
+  EXPECT_EQ(record.provenance.threads, 1);
+
+  const Trajectory direct = train(run.config, dataset, 10);
+  EXPECT_EQ(record.series.train_loss, direct.losses);
+  EXPECT_EQ(record.series.grad_norm, direct.norms);
+  const JournalContents journal = read_journal(directory / kJournalFileName);
+  EXPECT_EQ(journal.series.train_loss, direct.losses);
+  ASSERT_EQ(journal.begins.size(), 1u);
+  EXPECT_EQ(journal.begins[0].total_steps, 10);
+  ASSERT_TRUE(journal.end.has_value());
+  EXPECT_EQ(journal.end->state, RunState::done);
+
+  Trainer trainer(run.config, dataset, Backend::cpu, 1);
+  const SafeTensors model(directory / kModelFileName);
+  for (const Parameter& parameter : trainer.decoder().layout().parameters()) {
+    const auto bytes = model.bytes(model.tensor(parameter.name));
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()),
+              direct.weights.substr(static_cast<size_t>(parameter.offset) * 4,
+                                    static_cast<size_t>(parameter.elements()) * 4))
+        << parameter.name;
+  }
+  EXPECT_EQ(read_checkpoint_info(directory / kModelFileName).step, 10);
+}
+
+TEST_F(Runs, EvaluateOnTheWayAndAtTheEnd) {
+  const Outcome outcome = calm();
+  EXPECT_EQ(outcome.evaluated_at, (std::vector<int64>{4, 8, 10}));
+  const RunRecord record = read_run_file(run.folder / "calm" / kRunFileName);
+  for (const Evaluation& evaluation : record.evaluations)
+    EXPECT_NEAR(evaluation.bits_per_byte, evaluation.loss / std::log(2), 1e-12);  // a token is a byte
+}
+
+TEST_F(Runs, SayHowFarTheyAre) {
+  calm();
+  ASSERT_GE(progress.size(), 2u);
+  EXPECT_EQ(progress.front().step, 1);
+  EXPECT_EQ(progress.back().step, 10);
+  EXPECT_EQ(progress.back().total_steps, 10);
+  EXPECT_EQ(progress.back().seconds_left, 0);
+  for (const RunProgress& now : progress) {
+    EXPECT_GT(now.loss, 0);
+    EXPECT_GT(now.tokens_per_second, 0);
+    EXPECT_GT(now.flops_per_second, now.tokens_per_second);
+    EXPECT_GT(now.resident_bytes, 1 << 20);
+  }
+}
+
+TEST_F(Runs, KeepTheirLastCheckpoints) {
+  run.config.train.checkpoint_every = 2;
+  calm();
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(run.folder / "calm" / "checkpoints"))
+    names.push_back(entry.path().filename());
+  EXPECT_THAT(names, testing::UnorderedElementsAre("step-00000006.safetensors", "step-00000008.safetensors"));
+}
+
+TEST_F(Runs, OfNoTokensOnlyEvaluate) {
+  run.config.train.tokens = 0;
+  const Outcome outcome = calm();
+  EXPECT_EQ(outcome.steps, std::vector<int64>{});
+  EXPECT_EQ(outcome.evaluated_at, std::vector<int64>{0});
+  EXPECT_NEAR(outcome.evaluations[0], std::log(256), 0.1);
+}
+
+// Stopped after any step, as often as there are steps, and resumed, each time on another number of threads.
+TEST_F(Runs, StoppedAndResumedComeToTheSameBits) {
+  const Outcome expected = calm();
+  const fs::path directory = run.folder / "stopped";
+  for (int step = 1; step < 10; ++step) {
+    Child child(run, directory, 1 + step % 3, step);
+    ASSERT_EQ(child.wait(), kInterrupted) << step;
+    ASSERT_EQ(latest_checkpoint(directory / "checkpoints"), checkpoint_path(directory / "checkpoints", step));
+    const RunRecord record = read_run_file(directory / kRunFileName);
+    EXPECT_EQ(record.state, RunState::interrupted);
+    EXPECT_EQ(record.series.size(), static_cast<size_t>(step));
+    EXPECT_FALSE(fs::exists(directory / kModelFileName));
+  }
+  Child child(run, directory, 2, 0);
+  ASSERT_EQ(child.wait(), kDone);
+  expect_equal(outcome_of(directory), expected);
+  EXPECT_EQ(read_journal(directory / kJournalFileName).begins.size(), 10u);
+}
+
+// Stopped once in the middle, and resumed within this process.
+TEST_F(Runs, StoppedInTheMiddleAndResumedElsewhere) {
+  const Outcome expected = calm();
+  for (const int threads : {1, 3}) {
+    const fs::path directory = run.folder / fmt::format("stopped{}", threads);
+    Child child(run, directory, 2, 3);
+    ASSERT_EQ(child.wait(), kInterrupted);
+    EXPECT_EQ(read_run_file(directory / kRunFileName).series.size(), 3u);
+    progress.clear();
+    ASSERT_EQ(execute(directory, threads), RunState::done);
+    EXPECT_EQ(progress.front().step, 4);
+    expect_equal(outcome_of(directory), expected);
+  }
+}
+
+// Killed without warning at moments that differ, wherever that is: in a step, a checkpoint, an evaluation.
+TEST_F(Runs, KilledAndStartedAgainComeToTheSameBits) {
+  run.config.train.checkpoint_every = 1;
+  run.config.train.evaluate_every = 1;
+  run.config.train.batch = 20;
+  run.config.train.tokens = 40 * 20 * 16;
+  const Outcome expected = calm();
+  const fs::path directory = run.folder / "killed";
+  int killed = 0;
+  for (const int milliseconds : {5, 60, 90, 40, 130, 75, 110}) {
+    Child child(run, directory, 2, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    child.kill();
+    killed += child.wait() == kKilled;
+  }
+  EXPECT_GE(killed, 2);
+  Child child(run, directory, 1, 0);
+  ASSERT_EQ(child.wait(), kDone);
+  expect_equal(outcome_of(directory), expected);
+  for (const auto& entry : fs::directory_iterator(directory / "checkpoints"))
+    EXPECT_THAT(entry.path().filename().string(), testing::EndsWith(".safetensors"));
+}
+
+TEST_F(Runs, ADamagedCheckpointIsOneLineAndTheOneBeforeServes) {
+  const Outcome expected = calm();
+  const fs::path directory = run.folder / "damaged";
+  run.config.train.checkpoint_every = 1;
+  Child child(run, directory, 1, 3);
+  ASSERT_EQ(child.wait(), kInterrupted);
+  const fs::path last = *latest_checkpoint(directory / "checkpoints");
+  std::string data = read_file(last);
+  data[data.size() / 2] ^= 1;
+  write_file_atomically(last, data);
+  EXPECT_THAT(error_of([&] { execute(directory); }, ExitCode::input), HasSubstr(last.string()));
+  fs::remove(last);
+  ASSERT_EQ(execute(directory), RunState::done);
+  run.config.train.checkpoint_every = 0;
+  Outcome outcome = outcome_of(directory);
+  outcome.model = expected.model;  // names another configuration; its losses say the rest
+  expect_equal(outcome, expected);
+}
+
+TEST_F(Runs, ThatFailSayWhyInTheirRecord) {
+  // Weights from a file with a number that is none.
+  const Dataset dataset = run.dataset();
+  Trainer trainer(run.config, dataset, Backend::cpu, 1);
+  trainer.initialise_weights();
+  const ParameterLayout& layout = trainer.decoder().layout();
+  store(layout.view(trainer.state().weights(), layout.find("final_norm.weight")), {3},
+        std::numeric_limits<double>::quiet_NaN());
+  const fs::path from = run.folder / "bad.safetensors", directory = run.folder / "failed";
+  write_model(from, layout, trainer.state().weights(), {0, "bad", toml_text(run.config), 256});
+  run.config.init.from = from.string();
+  const std::string line = error_of([&] { execute(directory); }, ExitCode::failed);
+  EXPECT_THAT(line, testing::StartsWith("step 1: the loss is nan, first seen in head backward"));
+  const RunRecord record = read_run_file(directory / kRunFileName);
+  EXPECT_EQ(record.state, RunState::failed);
+  EXPECT_EQ(record.error, line);
+  EXPECT_EQ(read_journal(directory / kJournalFileName).end->error, line);
+  EXPECT_FALSE(fs::exists(directory / kModelFileName));
+}
+
+TEST_F(Runs, GoOnFromAnotherRunsModel) {
+  run.config.model.kv_heads = 4;
+  const Outcome baseline = calm();
+  run.config.init.from = (run.folder / "calm" / kModelFileName).string();
+  run.config.train.tokens = 0;
+  ASSERT_EQ(execute(run.folder / "same"), RunState::done);
+  EXPECT_EQ(outcome_of(run.folder / "same").evaluations, std::vector<double>{baseline.evaluations.back()});
+
+  run.config.model.kv_heads = 1;
+  EXPECT_THAT(error_of([&] { execute(run.folder / "unsaid"); }, ExitCode::usage),
+              HasSubstr("init.conversion"));
+  std::vector<double> losses;
+  for (const char* conversion : {"mean", "first", "random"}) {
+    run.config.init.conversion = conversion;
+    ASSERT_EQ(execute(run.folder / conversion), RunState::done);
+    losses.push_back(outcome_of(run.folder / conversion).evaluations[0]);
+    EXPECT_LT(losses.back(), std::log(256) - 0.2) << conversion;  // something of the baseline is left
+    EXPECT_NE(losses.back(), baseline.evaluations.back());
+    EXPECT_EQ(read_run_file(run.folder / conversion / kRunFileName).lineage.kv_heads, 1);
+  }
+  EXPECT_NE(losses[0], losses[1]);
+  EXPECT_NE(losses[1], losses[2]);
+}
+
+// In a process of its own: what a peak says is the most there ever was.
+TEST_F(Runs, MeasureTheMemoryThatWasPredicted) {
+  run.config.model = ModelConfig{};
+  run.config.model.layers = 3;
+  run.config.model.width = 448;
+  run.config.model.q_heads = 7;
+  run.config.model.context = 64;
+  run.config.train.batch = 8;
+  run.config.train.grain = 4;
+  run.config.train.tokens = 2 * 8 * 64;
+  run.config.train.evaluate_every = 0;
+  const fs::path directory = run.folder / "large";
+  Child child(run, directory, 2, 0);
+  ASSERT_EQ(child.wait(), kDone);
+  const MemoryUse memory = read_run_file(directory / kRunFileName).memory;
+  ASSERT_GT(memory.predicted_bytes, 128 << 20);
+  const double ratio =
+      static_cast<double>(memory.measured_peak_bytes) / static_cast<double>(memory.predicted_bytes);
+  RecordProperty("measured_over_predicted", fmt::format("{:.3f}", ratio));
+  EXPECT_GT(ratio, 0.8);
+  EXPECT_LT(ratio, 1.3);
+}
+
+}  // namespace
+}  // namespace fovea
