@@ -1,5 +1,6 @@
 #include "experiments/run_study.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,9 +26,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Why a run failed, in its directory: how a child tells its parent.
+constexpr const char* kErrorFileName = "error.txt";
+
+void make_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) fail_run("{}: cannot be made a directory: {}", path.string(), error.message());
+}
+
 class Scheduler {
  public:
   Scheduler(const StudyPlan& plan, const StudyOptions& options) : plan_(plan), options_(options) {}
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+  ~Scheduler() { stop_children(); }
   ExitCode run();
 
  private:
@@ -41,17 +54,22 @@ class Scheduler {
   const Dataset& dataset_of(const PlannedRun& run) { return datasets_.at(canonical_data(run.config)); }
   static std::string canonical_data(const Config& config);
   void make_nodes();
-  bool finished(const Node& node) const;
+  std::optional<std::string> finished(const Node& node) const;
   Node* find(const std::string& name);
   Node* next_ready();
   void start(Node& node);
   void wait_for_one();
+  void tell_children_to_stop();
+  void stop_children();
   void finish(Node& node, int status);
   void fail_dependents();
   void write_index() const;
   void say(const Node& node, const std::string& text) const;
+  ExitCode conclude();
+  int64 count(RunState state) const;
   RunJob job_of(const Node& node);
-  int run_in_child(Node& node);
+  ExitCode execute(const Node& node);
+  int run_in_child(const Node& node);
 
   const StudyPlan& plan_;
   const StudyOptions& options_;
@@ -59,6 +77,7 @@ class Scheduler {
   std::vector<Node> nodes_;
   std::map<pid_t, size_t> children_;
   int64 reused_ = 0;
+  bool told_to_stop_ = false;
 };
 
 std::string Scheduler::canonical_data(const Config& config) {
@@ -82,28 +101,40 @@ void Scheduler::make_nodes() {
   for (const PlannedRun& run : plan_.runs) {
     const std::string baseline = run.baseline.empty() ? "" : identities.at(run.baseline);
     const RunIdentity identity = identify(run, dataset_of(run), baseline);
-    identities[run.name] = identity.full;
-    Node node{&run, {}, identity.inputs};
+    Node node{&run, {}};
     node.entry.name = run.name;
     node.entry.identity = identity.full;
     node.entry.role = run.role;
     // A baseline's numerics are in its identity and so in the inputs of what starts from it.
     node.entry.directory = fmt::format("{}-{}", run.name, identity.inputs.substr(0, 8));
     if (!run.baseline.empty()) node.entry.depends_on = {run.baseline};
-    if (finished(node)) {
+    if (const std::optional<std::string> kept = finished(node)) {
       node.entry.state = RunState::done;
+      node.entry.identity = *kept;
       ++reused_;
     }
+    identities[run.name] = node.entry.identity;
     nodes_.push_back(std::move(node));
   }
 }
 
-bool Scheduler::finished(const Node& node) const {
+// A damaged result is the user's to remove: it may have been the work of hours.
+RunRecord read_result(const fs::path& file) {
+  try {
+    return read_run_file(file);
+  } catch (const UserError& error) {
+    throw UserError(error.code(),
+                    fmt::format("{}; remove {} to run it anew", error.what(), file.parent_path().string()));
+  }
+}
+
+// The identity of the result that is there already, an older numerics' where it is to be kept.
+std::optional<std::string> Scheduler::finished(const Node& node) const {
   const fs::path file = options_.directory / node.entry.directory / kRunFileName;
-  if (!fs::exists(file)) return false;
-  const RunRecord record = read_run_file(file);
-  if (record.state != RunState::done) return false;
-  return record.identity == node.entry.identity || options_.stale == Stale::keep;
+  if (!fs::exists(file)) return std::nullopt;
+  const RunRecord record = read_result(file);
+  const bool wanted = record.identity == node.entry.identity || options_.stale == Stale::keep;
+  return record.state == RunState::done && wanted ? std::optional(record.identity) : std::nullopt;
 }
 
 Scheduler::Node* Scheduler::find(const std::string& name) {
@@ -164,37 +195,52 @@ RunJob Scheduler::job_of(const Node& node) {
   return job;
 }
 
-// What a child does; returns its exit code.
-int Scheduler::run_in_child(Node& node) {
+ExitCode Scheduler::execute(const Node& node) {
   const int64 all =
       options_.threads ? options_.threads : static_cast<int64>(std::thread::hardware_concurrency());
   const int64 threads = std::max<int64>(1, all / options_.jobs);
   const auto number = 1 + (&node - nodes_.data());
   ProgressPrinter printer(fmt::format("[{}/{}] {}", number, nodes_.size(), node.entry.name),
                           output_is_terminal() && options_.jobs == 1);
+  const RunState state =
+      execute_run(job_of(node), dataset_of(*node.planned), static_cast<int>(threads),
+                  options_.quiet ? ProgressSink([](const RunProgress&) {}) : ProgressSink(printer));
+  return state == RunState::done ? ExitCode::done : ExitCode::interrupted;
+}
+
+// What a child does; returns its exit code. No exception may leave it: it would go on as a second scheduler.
+int Scheduler::run_in_child(const Node& node) {
+  ExitCode code = ExitCode::failed;
+  std::string reason;
   try {
-    const RunState state =
-        execute_run(job_of(node), dataset_of(*node.planned), static_cast<int>(threads),
-                    options_.quiet ? ProgressSink([](const RunProgress&) {}) : ProgressSink(printer));
-    return static_cast<int>(state == RunState::done ? ExitCode::done : ExitCode::interrupted);
+    return static_cast<int>(execute(node));
   } catch (const UserError& error) {
-    // The run's record says it too, but a run may fail before it has one.
-    const std::string line = fmt::format("{}\n", error.what());
-    write_file_atomically(options_.directory / node.entry.directory / "error.txt", line);
-    return static_cast<int>(error.code());
+    reason = error.what();
+    code = error.code();
+  } catch (const std::bad_alloc&) {
+    reason = "it takes more memory than there is: see fovea explain";
+  } catch (const std::exception& error) {
+    reason = error.what();
   }
+  // The run's record says it too, but a run may fail before it has one.
+  try {
+    write_file_atomically(options_.directory / node.entry.directory / kErrorFileName, reason + "\n");
+  } catch (const UserError& error) {
+    fmt::print(stderr, "fovea: {}: {}\n", node.entry.name, reason);
+  }
+  return static_cast<int>(code);
 }
 
 void Scheduler::start(Node& node) {
   const fs::path directory = options_.directory / node.entry.directory;
-  fs::create_directories(directory);
+  make_directory(directory);
   // Another numerics' leftovers under the same configuration are not resumed.
   if (fs::exists(directory / kRunFileName) &&
       read_run_file(directory / kRunFileName).identity != node.entry.identity) {
     fs::remove_all(directory);
-    fs::create_directories(directory);
+    make_directory(directory);
   }
-  fs::remove(directory / "error.txt");
+  fs::remove(directory / kErrorFileName);
   node.entry.state = RunState::running;
   node.entry.error.clear();
   write_index();
@@ -202,6 +248,7 @@ void Scheduler::start(Node& node) {
   const pid_t child = ::fork();
   if (child < 0) fail_run("no process can be started for run {}", node.entry.name);
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a killed study leaves no run behind that nobody waits for
     const int code = run_in_child(node);
     std::fflush(stdout);
     ::_exit(code);
@@ -225,8 +272,8 @@ void Scheduler::finish(Node& node, int status) {
     node.entry.error = WIFSIGNALED(status)
                            ? fmt::format("its process was ended by signal {}", WTERMSIG(status))
                            : fmt::format("its process ended with {}", WEXITSTATUS(status));
-    if (fs::exists(directory / "error.txt")) {
-      node.entry.error = read_file(directory / "error.txt");
+    if (fs::exists(directory / kErrorFileName)) {
+      node.entry.error = read_file(directory / kErrorFileName);
       while (!node.entry.error.empty() && node.entry.error.back() == '\n') node.entry.error.pop_back();
     }
     say(node, styled("31", "failed: " + node.entry.error));
@@ -234,13 +281,23 @@ void Scheduler::finish(Node& node, int status) {
   write_index();
 }
 
+void Scheduler::tell_children_to_stop() {
+  told_to_stop_ = true;
+  for (const auto& [pid, node] : children_) ::kill(pid, SIGTERM);
+}
+
+void Scheduler::stop_children() {
+  tell_children_to_stop();
+  for (const auto& [pid, node] : children_) ::waitpid(pid, nullptr, 0);
+}
+
+// Asks again and again rather than sleep until a child ends: a signal just before the sleep would be missed.
 void Scheduler::wait_for_one() {
   int status = 0;
-  const pid_t child = ::waitpid(-1, &status, 0);
-  if (child < 0) {
-    // A signal: the runs get it too, save and end; the next wait collects them.
-    if (errno == EINTR && stop_requested())
-      for (const auto& [pid, node] : children_) ::kill(pid, SIGTERM);
+  const pid_t child = ::waitpid(-1, &status, WNOHANG);
+  if (child <= 0) {
+    if (stop_requested() && !told_to_stop_) tell_children_to_stop();
+    ::usleep(5000);
     return;
   }
   const auto found = children_.find(child);
@@ -257,13 +314,33 @@ void Scheduler::fail_dependents() {
       if (find(name)->entry.state == RunState::failed) {
         node.entry.state = RunState::failed;
         node.entry.error = fmt::format("{}, which it starts from, failed", name);
+        say(node, styled("31", "failed: " + node.entry.error));
       }
   }
 }
 
+int64 Scheduler::count(RunState state) const {
+  return std::count_if(nodes_.begin(), nodes_.end(),
+                       [&](const Node& node) { return node.entry.state == state; });
+}
+
+// Says how it ended, and what to do next.
+ExitCode Scheduler::conclude() {
+  const std::string directory = options_.directory.string();
+  const int64 done = count(RunState::done), failed = count(RunState::failed);
+  const auto all = static_cast<int64>(nodes_.size());
+  if (done + failed < all) {
+    if (!options_.quiet) fmt::print("stopped with {} of {} runs done; the same command goes on\n", done, all);
+    return ExitCode::interrupted;
+  }
+  if (failed > 0) fail_run("{} of {} runs failed; fovea status {} says why", failed, all, directory);
+  if (!options_.quiet && reused_ < all) fmt::print("fovea report {} draws the results\n", directory);
+  return ExitCode::done;
+}
+
 ExitCode Scheduler::run() {
-  fs::create_directories(options_.directory);
   open_datasets();
+  make_directory(options_.directory);
   make_nodes();
   write_index();
   if (!options_.quiet && reused_ > 0)
@@ -281,12 +358,7 @@ ExitCode Scheduler::run() {
     wait_for_one();
   }
   write_index();
-  const auto any = [&](RunState state) {
-    return std::any_of(nodes_.begin(), nodes_.end(),
-                       [&](const Node& node) { return node.entry.state == state; });
-  };
-  if (any(RunState::interrupted) || any(RunState::waiting)) return ExitCode::interrupted;
-  return any(RunState::failed) ? ExitCode::failed : ExitCode::done;
+  return conclude();
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ struct StudyOptions {
 };
 
 /// Runs what is not finished, each run in a process of its own, in the order of the plan as far as its
-/// dependencies allow. One that fails leaves the others running. Returns done, failed (some run failed) or
-/// interrupted.
+/// dependencies allow. One that fails leaves the others running. Returns done or interrupted; throws
+/// UserError (failed) when all is over and some run failed.
 ExitCode run_study(const StudyPlan& plan, const StudyOptions& options);
 
 }  // namespace fovea

@@ -83,6 +83,9 @@ double log_sum_exp(std::span<const float> x) {
 
 void score(const ModelFile& model, const std::filesystem::path& path, const std::filesystem::path& out,
            Backend backend, int threads) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(path, out, ignored))
+    fail_usage("{}: is both the tokens and the answer; name another file for the answer", path.string());
   const DecoderShape shape = model.shape();
   const Tokens tokens = read_tokens(path, shape);
   const Decoder decoder(shape, tokens.length, backend == Backend::reference ? DType::f64 : DType::f32);

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "config/explain.h"
+#include "config/suggest.h"
 #include "core/build_info.h"
 #include "core/error.h"
 #include "experiments/attention_file.h"
@@ -21,6 +22,12 @@ namespace fs = std::filesystem;
 
 int all_threads(int64 asked) {
   return static_cast<int>(asked > 0 ? asked : std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// Checks that leave help texts alone.
+CLI::Validator within(int64 least, int64 most) { return CLI::Range(least, most).description(""); }
+CLI::Validator one_of(std::vector<std::string> words) {
+  return CLI::IsMember(std::move(words)).description("");
 }
 
 // What the subcommands take; one struct, since CLI11 binds options to places that outlive the parsing.
@@ -65,31 +72,35 @@ ExitCode report(const Arguments& a) {
 void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
   const auto command = [&](const char* name, const char* what, auto action) {
     CLI::App* sub = app.add_subcommand(name, what);
-    sub->callback([&code, action] { code = action(); });
+    sub->group("Commands")->footer("")->callback([&code, action] { code = action(); });
     return sub;
   };
   const auto backend = [&](CLI::App* sub) {
-    sub->add_option("--backend", a.backend, "auto, cpu, naive or reference (fp64)")->capture_default_str();
-    sub->add_option("--threads", a.threads, "threads; 0: all there are")->check(CLI::Range(0, 4096));
+    sub->add_option("--backend", a.backend, "cpu (auto), naive or reference (fp64)")->type_name("NAME");
+    sub->add_option("--threads", a.threads, "0: all there are")->type_name("N")->check(within(0, 4096));
   };
 
   CLI::App* sub = command("run", "Run the experiments of a configuration; what is finished is not repeated",
                           [&a] { return run(a); });
   sub->add_option("CONFIG", a.config, "TOML file (docs/config.md)")->required();
-  sub->add_option("key=value", a.overrides, "values that stand over the file's, as train.lr=1e-3");
-  sub->add_option("--out", a.out, "directory of the study [runs/NAME]");
-  sub->add_option("--jobs", a.jobs, "runs side by side, sharing the threads")->check(CLI::Range(1, 1024));
-  sub->add_option("--threads", a.threads, "threads of all jobs together; 0: all there are")
-      ->check(CLI::Range(0, 4096));
-  sub->add_option("--stale", a.stale, "finished runs of an older numerics: rerun or keep")
-      ->check(CLI::IsMember({"rerun", "keep"}));
+  sub->add_option("key=value", a.overrides, "value that stands over the file's: train.lr=1e-3");
+  sub->add_option("--out", a.out, "directory of the study; else runs/NAME")->type_name("DIR");
+  sub->add_option("--jobs", a.jobs, "runs side by side, sharing the threads; else 1")
+      ->type_name("N")
+      ->check(within(1, 1024));
+  sub->add_option("--threads", a.threads, "of all jobs together; 0: all there are")
+      ->type_name("N")
+      ->check(within(0, 4096));
+  sub->add_option("--stale", a.stale, "results of older arithmetic: rerun (else) or keep")
+      ->type_name("WHICH")
+      ->check(one_of({"rerun", "keep"}));
   sub->add_flag("--dry-run", a.dry_run, "list the runs with parameters, tokens, predicted memory and FLOPs");
   sub->add_flag("--quiet", a.quiet, "print nothing but errors");
 
   sub = command("explain", "Show every effective value, where it came from, and what training will take",
                 [&a] { return explain_config(a); });
-  sub->add_option("CONFIG", a.config, "TOML file")->required();
-  sub->add_option("key=value", a.overrides, "values that stand over the file's");
+  sub->add_option("CONFIG", a.config, "TOML file (docs/config.md)")->required();
+  sub->add_option("key=value", a.overrides, "value that stands over the file's: train.lr=1e-3");
 
   sub = command("status", "Show the runs of a study, also while it runs", [&a] {
     fmt::print("{}", status_table(a.directory));
@@ -107,11 +118,13 @@ void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
   sub->add_option("SRC", a.source, "a run's directory, model.safetensors, or a Hugging Face folder")
       ->required();
   sub->add_option("DST", a.destination, "file to write")->required();
-  sub->add_option("--kv-heads", a.convert.kv_heads, "KV heads of the result; 0: as many")
-      ->check(CLI::Range(0, 65536));
-  sub->add_option("--init", a.convert.init, "mean, first or random")
-      ->check(CLI::IsMember({"mean", "first", "random"}));
-  sub->add_option("--seed", a.convert.seed, "of the random draws");
+  sub->add_option("--kv-heads", a.convert.kv_heads, "KV heads of the result; 0 (else): as many as there are")
+      ->type_name("G")
+      ->check(within(0, 65536));
+  sub->add_option("--init", a.convert.init, "of each group of heads: mean (else), first, or drawn (random)")
+      ->type_name("HOW")
+      ->check(one_of({"mean", "first", "random"}));
+  sub->add_option("--seed", a.convert.seed, "of the random draws; else 0")->type_name("N");
 
   sub = command("score", "Write a model's logits, log-probabilities and loss of given tokens", [&a] {
     score(read_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
@@ -119,8 +132,8 @@ void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
   });
   sub->add_option("MODEL", a.source, "a run's directory, model.safetensors, or a Hugging Face folder")
       ->required();
-  sub->add_option("--tokens", a.in, "HDF5 file with tokens (B, T)")->required();
-  sub->add_option("--out", a.out, "HDF5 file to write")->required();
+  sub->add_option("--tokens", a.in, "HDF5 file with tokens (B, T)")->type_name("FILE")->required();
+  sub->add_option("--out", a.out, "HDF5 file to write")->type_name("FILE")->required();
   backend(sub);
 
   sub = command("attention", "Solve one attention problem, forward and backward", [&a] {
@@ -128,7 +141,7 @@ void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
     return ExitCode::done;
   });
   sub->add_option("IN", a.in, "HDF5 file with q, k, v ...")->required();
-  sub->add_option("--out", a.out, "HDF5 file to write")->required();
+  sub->add_option("--out", a.out, "HDF5 file to write")->type_name("FILE")->required();
   backend(sub);
 
   sub = command("selftest", "Hold a backend's attention to the fp64 oracle on this machine",
@@ -141,12 +154,38 @@ void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
   });
 }
 
+void set_texts(CLI::App& app) {
+  const auto format = std::make_shared<CLI::Formatter>();
+  for (const char* noise : {"TEXT", "INT", "REQUIRED"}) format->label(noise, "");
+  format->label("SUBCOMMAND", "COMMAND");
+  format->label("Positionals", "Arguments");
+  format->column_width(20);
+  app.formatter(format);
+  app.set_help_flag("-h,--help", "print this and exit");
+  app.set_version_flag(
+      "--version", [] { return version_text(); }, "print version, compiler and features");
+  app.footer("fovea COMMAND --help says what a command takes.");
+}
+
+// One line for whatever CLI11 refused; word: the first of the command line.
+[[noreturn]] void refuse(CLI::App& app, const CLI::ParseError& error, const std::string& word) {
+  const std::vector<CLI::App*> parsed = app.get_subcommands();
+  if (!parsed.empty()) fail_usage("{}; see fovea {} --help", error.what(), parsed.front()->get_name());
+  if (word.empty()) fail_usage("a command is missing; see fovea --help");
+  if (word.starts_with('-')) fail_usage("there is no option {}; see fovea --help", word);
+  for (const CLI::App* sub : app.get_subcommands([](CLI::App*) { return true; }))
+    if (edits(word, sub->get_name()) <= 2)
+      fail_usage("there is no command {}: did you mean {}?", word, sub->get_name());
+  fail_usage("there is no command {}; see fovea --help", word);
+}
+
 ExitCode main_or_throw(int argc, char** argv) {
   CLI::App app("fovea: the bench on which attention mechanisms are trained, measured and compared", "fovea");
   Arguments arguments;
   arguments.command.assign(argv, argv + argc);
+  arguments.command[0] = "fovea";  // not where it lies
   ExitCode code = ExitCode::done;
-  app.set_version_flag("--version", [] { return version_text(); });
+  set_texts(app);
   app.require_subcommand(1);
   add_commands(app, arguments, code);
   try {
@@ -154,7 +193,7 @@ ExitCode main_or_throw(int argc, char** argv) {
   } catch (const CLI::Success& help) {  // --help, --version
     app.exit(help);
   } catch (const CLI::ParseError& error) {
-    fail_usage("{}; see fovea --help", error.what());
+    refuse(app, error, argc > 1 ? argv[1] : "");
   }
   return code;
 }

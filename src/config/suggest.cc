@@ -9,7 +9,10 @@
 namespace fovea {
 namespace {
 
-// Optimal string alignment: a swap of neighbours is one edit, as insertion, deletion and replacement are.
+std::string_view last_word(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+}  // namespace
+
 size_t edits(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
@@ -22,10 +25,6 @@ size_t edits(std::string_view a, std::string_view b) {
     }
   return d[a.size()][b.size()];
 }
-
-std::string_view last_word(std::string_view path) { return path.substr(path.rfind('.') + 1); }
-
-}  // namespace
 
 std::string nearest_config_key(std::string_view path) {
   constexpr size_t kLongestTypo = 100;  // keeps the table of edits small, whatever a file holds
