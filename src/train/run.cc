@@ -54,7 +54,7 @@ class Run {
   int64 tokens_per_step() const { return trainer_.plan().shape.sequences * trainer_.plan().shape.length; }
   fs::path checkpoints() const { return job_.directory / "checkpoints"; }
   CheckpointInfo info() const {
-    return {trainer_.steps_done(), job_.identity, toml_text(job_.config), dataset_.vocabulary()};
+    return {trainer_.steps_done(), job_.identity, canonical(job_.config), dataset_.vocabulary()};
   }
 
   Journal open_journal();
