@@ -73,7 +73,10 @@ class DamagedCheckpoint : public testing::Test {
     EXPECT_THAT(line, HasSubstr(path.string()));
     return line;
   }
-  void write(const std::string& data) { std::ofstream(path, std::ios::binary) << data; }
+  void write(const std::string& data) {
+    fs::remove(path);  // cutting a file short waits for the disk
+    std::ofstream(path, std::ios::binary) << data;
+  }
 
   TemporaryFolder folder;
   fs::path path = folder / "step-00001200.safetensors";
