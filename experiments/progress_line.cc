@@ -1,6 +1,7 @@
 #include "experiments/progress_line.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -64,16 +65,32 @@ void clear_line() {
   std::fflush(stdout);
 }
 
+namespace {
+
+// A line that wrapped could not be cleared.
+std::string fitted(std::string line) {
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || line.size() < size.ws_col)
+    return line;
+  size_t end = size.ws_col - 1;
+  while (end > 0 && (line[end] & 0xC0) == 0x80) --end;  // no half of a UTF-8 letter
+  line.resize(end);
+  return line;
+}
+
+}  // namespace
+
 void ProgressPrinter::operator()(const RunProgress& progress) {
   const double now = seconds_now();
   if (now - printed_ < (renew_ ? 0.2 : 10)) return;
   const bool first = printed_ == 0;
   printed_ = now;
+  const std::string line = fmt::format("{}  {}", title_, progress_text(progress));
   if (renew_) {
     clear_line();
-    std::fputs(fmt::format("{}  {}", title_, progress_text(progress)).c_str(), stdout);
+    std::fputs(fitted(line).c_str(), stdout);
   } else if (!first) {  // the first step's speed is no speed yet
-    std::fputs(fmt::format("{}  {}\n", title_, progress_text(progress)).c_str(), stdout);
+    fmt::print("{}\n", line);
   }
   std::fflush(stdout);
 }

@@ -1,5 +1,7 @@
 #include "experiments/run_study.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,6 +36,27 @@ void make_directory(const fs::path& path) {
   fs::create_directories(path, error);
   if (error) fail_run("{}: cannot be made a directory: {}", path.string(), error.message());
 }
+
+// Held by one study at a time, and by its runs: those of a study that was killed end within moments, so a
+// new one waits for as long. Where a file system has no locks, two studies are the user's to keep apart.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(const fs::path& path)
+      : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    constexpr int kTries = 250;
+    for (int tries = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++tries) {
+      if (tries == kTries)
+        fail_run("{}: another fovea run is at work here; wait for it, or name another --out", path.string());
+      ::usleep(20000);
+    }
+  }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  ~DirectoryLock() { ::close(fd_); }
+
+ private:
+  int fd_;
+};
 
 class Scheduler {
  public:
@@ -341,6 +364,7 @@ ExitCode Scheduler::conclude() {
 ExitCode Scheduler::run() {
   open_datasets();
   make_directory(options_.directory);
+  const DirectoryLock lock(options_.directory);
   make_nodes();
   write_index();
   if (!options_.quiet && reused_ > 0)
