@@ -30,6 +30,14 @@ namespace fs = std::filesystem;
 
 constexpr int kKilled = -1;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kSanitized = false;
+#endif
+
 // The run in another process.
 class Child {
  public:
@@ -329,6 +337,7 @@ TEST_F(Runs, GoOnFromAnotherRunsModel) {
 
 // In a process of its own: what a peak says is the most there ever was.
 TEST_F(Runs, MeasureTheMemoryThatWasPredicted) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer takes memory of its own";
   run.config.model = ModelConfig{};
   run.config.model.layers = 3;
   run.config.model.width = 448;

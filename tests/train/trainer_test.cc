@@ -317,6 +317,30 @@ INSTANTIATE_TEST_SUITE_P(
                     Planted{"final_norm", "final_norm.weight", "head backward"}),
     [](const auto& test) { return std::string(test.param.name); });
 
+void scale(Trainer& trainer, const char* parameter, double factor) {
+  const ParameterLayout& layout = trainer.decoder().layout();
+  const View view = layout.view(trainer.state().weights(), layout.find(parameter));
+  const View flat = view.reshape({view.elements()});
+  for (int64 i = 0; i < flat.elements(); ++i) store(flat, {i}, load(flat, {i}) * factor);
+}
+
+// The forward is finite: what the up projection makes too large the down projection makes small again. Only
+// the gradient of the latter, products of the largest numbers in the model, overflows f32.
+TEST(Trainer, AGradientThatOverflowsIsNamedToo) {
+  SmallRun run;
+  const Dataset dataset = run.dataset();
+  Trainer trainer(run.config, dataset, Backend::cpu, 1);
+  trainer.initialise_weights();
+  scale(trainer, "blocks.1.mlp.up.weight", 1e37);
+  scale(trainer, "blocks.1.mlp.down.weight", 1e-37);
+  scale(trainer, "head.weight", 1e8);
+  const std::string before = bits(trainer.state().weights());
+  const std::string line = error_of([&] { trainer.step(); }, ExitCode::failed);
+  EXPECT_THAT(line, testing::StartsWith("step 1: the gradient's norm is "));
+  EXPECT_THAT(line, testing::HasSubstr("first seen in the gradient of blocks.1.mlp.down.weight;"));
+  EXPECT_EQ(bits(trainer.state().weights()), before);
+}
+
 // The good weights go on after the bad ones are mended, as if nothing had been.
 TEST(Trainer, GoesOnAfterANonFiniteStep) {
   SmallRun run;
