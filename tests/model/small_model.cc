@@ -190,8 +190,8 @@ StepContext SmallModel::context(Stream& stream, Arena& arena, Probe* probe) cons
           .gradients = gradients_,
           .batch = {case_.sequences, case_.length, tokens_, targets_, positions_, documents_},
           .dropout = decoder_.shape().dropout,
-          .seed = 5,
-          .first_row = static_cast<uint64>(21 + case_.first_sequence * case_.length),
+          .seed = kSeed,
+          .first_row = static_cast<uint64>(kFirstRow + case_.first_sequence * case_.length),
           .probe = probe};
 }
 

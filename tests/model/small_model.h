@@ -59,13 +59,18 @@ struct Step {
 class SmallModel {
  public:
   static constexpr double kGradientScale = 0.25;
+  static constexpr uint64 kSeed = 5;
+  static constexpr int64 kFirstRow = 21;  ///< of the data's first sequence
 
   SmallModel(ModelCase model, const How& how);
 
   const Decoder& decoder() const { return decoder_; }
   const MemoryPlan& plan() const { return plan_; }
   View parameter(ParameterId id) const { return decoder_.layout().view(weights_, id); }
+  const ModelCase& model_case() const { return case_; }
   const View& tokens() const { return tokens_; }
+  const View& targets() const { return targets_; }
+  const View& positions() const { return positions_; }
   const Stream& stream() const { return stream_; }
   const Stream& planning() const { return planning_; }
 
