@@ -76,6 +76,7 @@ class Run {
   int64 first_step_ = 0;
   double evaluation_seconds_ = 0;
   Clock::time_point start_ = Clock::now();
+  RunProgress now_;
   std::optional<Clock::time_point> reported_;
 };
 
@@ -120,14 +121,25 @@ void Run::report_progress(const StepResult& step, double step_seconds) {
   journal_.append(JournalStep{step.step, step.step * tokens_per_step(), step.loss, step.lr, step.grad_norm,
                               rate, flops, seconds_now()});
   const bool last = step.step == trainer_.total_steps();
+  const double per_step = seconds_since(start_) / static_cast<double>(step.step - first_step_);
+  now_ = {step.step,
+          trainer_.total_steps(),
+          step.loss,
+          rate,
+          flops,
+          resident_bytes(),
+          per_step * static_cast<double>(trainer_.total_steps() - step.step)};
   if (reported_ && !last && seconds_since(*reported_) < 0.2) return;
   reported_ = Clock::now();
-  const double per_step = seconds_since(start_) / static_cast<double>(step.step - first_step_);
-  progress_({step.step, trainer_.total_steps(), step.loss, rate, flops, resident_bytes(),
-             per_step * static_cast<double>(trainer_.total_steps() - step.step)});
+  progress_(now_);
 }
 
 void Run::evaluate() {
+  RunProgress now = now_;
+  now.step = trainer_.steps_done();
+  now.total_steps = trainer_.total_steps();
+  now.evaluating = true;
+  progress_(now);
   const Clock::time_point begin = Clock::now();
   const EvaluationResult result = trainer_.evaluate();
   evaluation_seconds_ += seconds_since(begin);

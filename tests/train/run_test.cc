@@ -181,12 +181,16 @@ TEST_F(Runs, SayHowFarTheyAre) {
   EXPECT_EQ(progress.back().step, 10);
   EXPECT_EQ(progress.back().total_steps, 10);
   EXPECT_EQ(progress.back().seconds_left, 0);
+  std::vector<int64> evaluating;
   for (const RunProgress& now : progress) {
+    if (now.evaluating) evaluating.push_back(now.step);
+    EXPECT_EQ(now.total_steps, 10);
     EXPECT_GT(now.loss, 0);
     EXPECT_GT(now.tokens_per_second, 0);
     EXPECT_GT(now.flops_per_second, now.tokens_per_second);
     EXPECT_GT(now.resident_bytes, 1 << 20);
   }
+  EXPECT_EQ(evaluating, (std::vector<int64>{4, 8, 10}));
 }
 
 TEST_F(Runs, KeepTheirLastCheckpoints) {
