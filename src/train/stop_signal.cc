@@ -1,27 +1,36 @@
 #include "train/stop_signal.h"
 
 #include <csignal>
+#include <ctime>
 #include <initializer_list>
 
 namespace fovea {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;
-
-extern "C" void on_signal(int signal) {
-  requested = 1;
-  if (signal == SIGINT) std::signal(SIGINT, SIG_DFL);
+sigset_t signals_of(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : signals) sigaddset(&set, signal);
+  return set;
 }
 
 }  // namespace
 
+// Blocked and asked for, never handled: a handler would run on the stack of whatever it interrupts, and
+// matrix products made at run time were seen to lose memory to that.
 void catch_stop_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  const sigset_t stop = signals_of({SIGINT, SIGTERM, SIGUSR1});
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
 }
 
-bool stop_requested() { return requested != 0; }
+bool stop_requested() {
+  static bool requested = false;
+  const sigset_t stop = signals_of({SIGINT, SIGTERM, SIGUSR1}), interrupt = signals_of({SIGINT});
+  const timespec at_once{};
+  const int signal = requested ? 0 : sigtimedwait(&stop, nullptr, &at_once);
+  if (signal == SIGINT) pthread_sigmask(SIG_UNBLOCK, &interrupt, nullptr);  // the second one ends it
+  requested = requested || signal > 0;
+  return requested;
+}
 
 }  // namespace fovea
