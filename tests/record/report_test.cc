@@ -214,11 +214,14 @@ TEST_F(GqaReport, FindsWhatTheNumbersSay) {
   EXPECT_THAT(words, HasSubstr("uptrained-g1-first-a0.2-s0: failed, no results yet"));
 }
 
-TEST_F(GqaReport, HasItsFiguresOnThePageAndAsPdf) {
-  ASSERT_EQ(files_.size(), 5U);
+TEST_F(GqaReport, HasItsFiguresOnThePageAndAsFiles) {
+  ASSERT_EQ(files_.size(), 9U);
   for (const char* name : {"quality", "alpha", "training", "memory"}) {
     const std::string pdf = read_file(*directory_ / (std::string(name) + ".pdf"));
     EXPECT_TRUE(pdf.starts_with("%PDF")) << name;
+    const std::string svg = read_file(*directory_ / (std::string(name) + ".svg"));
+    EXPECT_TRUE(svg.starts_with("<svg ")) << name;
+    EXPECT_THAT(svg, HasSubstr("--ink:")) << name << " brings its colours along";
     EXPECT_THAT(page_, HasSubstr(std::string("href=\"") + name + ".pdf\""));
   }
   EXPECT_EQ(elements(page_, "<svg ", ">").size(), 4U);
@@ -288,7 +291,7 @@ TEST(TrainReport, ShowsTheFiguresThatApply) {
   if (!program_exists("gnuplot")) GTEST_SKIP() << "gnuplot is not installed (package gnuplot-nox)";
   const TemporaryDirectory directory;
   test::write_train_study(directory.path(), 2);
-  EXPECT_EQ(write_report(directory.path()).size(), 3U);
+  EXPECT_EQ(write_report(directory.path()).size(), 5U);
   const std::string page = read_file(directory / "report.html");
   EXPECT_THAT(page, HasSubstr("The lowest held-out loss is"));
   EXPECT_THAT(page, Not(HasSubstr("quality.pdf")));

@@ -112,7 +112,7 @@ std::string problems(const Study& study) {
   for (const Run& run : study.runs) {
     if (run.problem.empty()) continue;
     const std::string name = escape_html(run.entry.name);
-    if (run.entry.state == RunState::waiting)
+    if (run.waits)
       waiting += (waiting.empty() ? "" : ", ") + name;
     else
       items += "<li class=text><strong>" + name + "</strong>: " + escape_html(run.problem) + "</li>\n";
@@ -173,6 +173,16 @@ std::string page(const Study& study, const std::vector<Shown>& shown, const std:
   return html + "</main>\n</body>\n</html>\n";
 }
 
+// A figure by itself, for documents that show it without the page: the page's colours, its paper and its
+// type.
+std::string standalone_svg(const std::string& svg) {
+  const size_t inside = svg.find('>') + 1;
+  return svg.substr(0, inside) + "<style>\n" + ink_css() +
+         "svg{background:#fff;font-family:system-ui,\"Segoe UI\",Roboto,Arial,\"DejaVu Sans\",sans-serif;"
+         "color:var(--ink)}\n@media (prefers-color-scheme:dark){svg{background:#16181b}}\n</style>" +
+         svg.substr(inside) + "\n";
+}
+
 }  // namespace
 
 std::vector<std::filesystem::path> write_report(const std::filesystem::path& directory) {
@@ -184,7 +194,12 @@ std::vector<std::filesystem::path> write_report(const std::filesystem::path& dir
   const std::filesystem::path html = directory / "report.html";
   write_file_atomically(html, page(study, shown, svgs));
   std::vector<std::filesystem::path> written = {html};
-  for (const Figure& f : figures) written.push_back(directory / (f.name + ".pdf"));
+  for (size_t i = 0; i < figures.size(); ++i) {
+    const std::filesystem::path svg = directory / (figures[i].name + ".svg");
+    write_file_atomically(svg, standalone_svg(svgs[i]));
+    written.push_back(directory / (figures[i].name + ".pdf"));
+    written.push_back(svg);
+  }
   return written;
 }
 

@@ -10,10 +10,11 @@ namespace fovea::report {
 namespace {
 
 Run load_run(const std::filesystem::path& directory, const StudyRun& entry) {
-  Run run{entry, {}, {}};
+  Run run{.entry = entry, .record = {}, .problem = {}};
   const std::filesystem::path path = directory / entry.directory / kRunFileName;
   if (!std::filesystem::exists(path)) {
     run.problem = entry.error.empty() ? fmt::format("{}, no results yet", name_of(entry.state)) : entry.error;
+    run.waits = entry.state == RunState::waiting;
     return run;
   }
   try {

@@ -15,6 +15,7 @@ struct Run {
   StudyRun entry;
   std::optional<RunRecord> record;  ///< absent: `problem` says why
   std::string problem;              ///< why it is in no figure; empty: it is in them
+  bool waits = false;               ///< because its turn has not come
 
   std::string h5(const char* path) const;  ///< "run/run.h5:/final/loss"
   Datum datum(double value, const char* path) const { return {value, h5(path)}; }
