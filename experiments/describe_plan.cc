@@ -47,7 +47,7 @@ std::string describe_plan(const StudyPlan& plan, int64 threads) {
     flops += n * p.train_flops_per_token();
     most = std::max(most, p.predicted_bytes());
   }
-  text += fmt::format("{} run{}, {} tokens, {} of training, {} of memory at most\n", plan.runs.size(),
+  text += fmt::format("{} run{}, {} tokens, {} of training, at most {} of memory a run\n", plan.runs.size(),
                       plan.runs.size() == 1 ? "" : "s", count_text(tokens), count_text(flops, "FLOP"),
                       bytes_text(most));
   return text;

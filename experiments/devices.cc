@@ -30,9 +30,10 @@ bool on_path(const std::string& program) {
 
 std::string describe_devices() {
   const Provenance machine = collect_provenance(0, "", {});
-  std::string text = fmt::format("processor  {}, {} cores, {}, {}\n", machine.cpu, machine.cores,
-                                 machine.instruction_set, bytes_text(machine.memory_bytes));
-  text += fmt::format("threads    {}\n", std::thread::hardware_concurrency());
+  std::string text =
+      fmt::format("processor  {}, {} cores, up to {}\n", machine.cpu, machine.cores, machine.instruction_set);
+  text += fmt::format("threads    {} at once\n", std::thread::hardware_concurrency());
+  text += fmt::format("memory     {}\n", bytes_text(machine.memory_bytes));
   for (const AttentionBackend* backend : attention_backends())
     text += fmt::format("backend    {:<10} {}\n", backend->name(), backend->description());
   text += std::filesystem::exists("/dev/nvidiactl")

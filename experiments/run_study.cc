@@ -368,7 +368,7 @@ ExitCode Scheduler::run() {
   make_nodes();
   write_index();
   if (!options_.quiet && reused_ > 0)
-    fmt::print("{} of {} runs are finished already and are not repeated\n", reused_, nodes_.size());
+    fmt::print("{} of {} runs were finished already: not repeated\n", reused_, nodes_.size());
   std::fflush(stdout);
   catch_stop_signals();
   while (true) {

@@ -200,7 +200,8 @@ std::string status_table(const std::filesystem::path& directory) {
                     p.state == RunState::running ? scaled(p.tokens_per_second) : "", duration(p.seconds_left),
                     p.error});
   }
-  std::string summary = fmt::format("{}: {} runs", index.name, index.runs.size());
+  std::string summary =
+      fmt::format("{}: {} run{}", index.name, index.runs.size(), index.runs.size() == 1 ? "" : "s");
   for (const auto& [state, n] : counts) summary += fmt::format(", {} {}", n, name_of(state));
   return aligned(rows) + summary + "\n";
 }

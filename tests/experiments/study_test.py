@@ -82,7 +82,7 @@ class Runs(StudyTest):
         start = time.monotonic()
         text = self.fovea("run", "gqa.toml", "--out", "s", "--threads", "1").stdout
         self.assertLess(time.monotonic() - start, 5)
-        self.assertIn("8 of 8 runs are finished already", text)
+        self.assertIn("8 of 8 runs were finished already", text)
         self.assertEqual(self.modified("s"), before)
 
     def test_another_value_is_another_run(self):
@@ -92,12 +92,12 @@ class Runs(StudyTest):
         after = self.modified("s")
         self.assertEqual(len(after), 2)
         self.assertEqual({path: after[path] for path in before}, before, "the old one is kept")
-        self.assertIn("1 of 1 runs are finished", self.fovea("run", "tiny.toml", "--out", "s").stdout)
+        self.assertIn("1 of 1 runs were finished", self.fovea("run", "tiny.toml", "--out", "s").stdout)
 
     def test_a_study_that_grows_runs_what_is_new(self):
         self.fovea("run", "tiny.toml", "--out", "s")
         text = self.fovea("run", "tiny.toml", "--out", "s", "study.seeds=[0, 1]").stdout
-        self.assertIn("1 of 2 runs are finished already", text)
+        self.assertIn("1 of 2 runs were finished already", text)
         self.assertEqual(list(self.losses("s")), ["seed=0", "seed=1"])
 
 
@@ -141,7 +141,7 @@ class Stale(StudyTest):
                 file = self.folder / "s" / run["directory"] / "run.h5"
                 self.assertEqual(attribute(file, "/lineage/baseline"), self.OLD, name)
         text = self.fovea("run", "gqa.toml", "--out", "s", "--stale", "keep").stdout
-        self.assertIn("8 of 8 runs are finished already", text)
+        self.assertIn("8 of 8 runs were finished already", text)
 
 
 class Failures(StudyTest):
@@ -251,7 +251,7 @@ class Interruptions(StudyTest):
         self.wait_for_steps(process, "s", 60)
         text = self.fovea("status", "s").stdout
         self.assertRegex(text, r"\nseed=0 +running +\d+ / 1024 +\d\.\d{4} +\S+.* \d+ s\n")
-        self.assertIn("1 running", text)
+        self.assertIn("tiny: 1 run, 1 running\n", text)
         process.terminate()
         process.communicate(timeout=60)
 
