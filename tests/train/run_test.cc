@@ -322,6 +322,10 @@ TEST_F(Runs, GoOnFromAnotherRunsModel) {
   run.config.train.tokens = 0;
   ASSERT_EQ(execute(run.folder / "same"), RunState::done);
   EXPECT_EQ(outcome_of(run.folder / "same").evaluations, std::vector<double>{baseline.evaluations.back()});
+  run.config.train.precision = "bf16";  // whose rounded copies come from the file too
+  ASSERT_EQ(execute(run.folder / "rounded"), RunState::done);
+  EXPECT_NEAR(outcome_of(run.folder / "rounded").evaluations[0], baseline.evaluations.back(), 0.02);
+  run.config.train.precision = "f32";
 
   run.config.model.kv_heads = 1;
   EXPECT_THAT(error_of([&] { execute(run.folder / "unsaid"); }, ExitCode::usage),
