@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """The program from the outside: what each command does when all is well, and what it says when not."""
-import subprocess
 import unittest
 
-from program import (DONE, FAILED, GOLDEN, INPUT, PROGRAM, ROOT, UNAVAILABLE, USAGE, ProgramTest, attribute, furthest,
-                     largest, values)
+from program import (FAILED, GOLDEN, INPUT, ROOT, UNAVAILABLE, USAGE, ProgramTest, furthest, largest, values)
 
 COMMANDS = ("run", "explain", "status", "report", "convert", "score", "attention", "selftest", "devices")
 
