@@ -70,7 +70,6 @@ class Scheduler {
   struct Node {
     const PlannedRun* planned;
     StudyRun entry;
-    std::string identity_without_numerics;
   };
 
   void open_datasets();
