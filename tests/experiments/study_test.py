@@ -261,7 +261,9 @@ class Together(StudyTest):
         words = ("run", "tiny.toml", *LONG, "study.seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "--out", "s", "--quiet")
         first = self.start(*words)
         self.wait_for_steps(first, "s", 20)
+        first.send_signal(signal.SIGSTOP)  # or a fast machine is done before the second one gives up
         result = self.fovea(*words, code=FAILED)
+        first.send_signal(signal.SIGCONT)
         self.assertRegex(self.one_line(result), r"^s: another fovea run is at work here")
         self.assertIn("running", self.fovea("status", "s").stdout, "the first goes on")
         first.terminate()
