@@ -209,6 +209,7 @@ TEST_F(GqaReport, FindsWhatTheNumbersSay) {
   EXPECT_THAT(words, HasSubstr("with 50 % of the KV cache"));
   EXPECT_THAT(words, HasSubstr("with 12.5 % of the KV cache"));
   EXPECT_THAT(words, HasSubstr("of the gap that conversion opened"));
+  EXPECT_THAT(words, Not(HasSubstr("follows -"))) << "the second is not ahead of the first";
   EXPECT_THAT(words, HasSubstr("seed noise"));
   EXPECT_THAT(words, HasSubstr("uptrained-g1-mean-a0.2-s0: step 12: layer 3: the loss is not finite"));
   EXPECT_THAT(words, HasSubstr("uptrained-g1-first-a0.2-s0: failed, no results yet"));

@@ -37,12 +37,17 @@ std::string trust(const Group& a, const Group& b) {
   return differ(a.loss, b.loss) ? " (beyond seed noise)" : " (within seed noise)";
 }
 
-/// The lowest mean; the paper's way, mean pooling, where seeds do not tell them apart.
-const Group* best(const Study& study, int64 kv_heads, double at) {
+const Group* lowest(const Study& study, int64 kv_heads, double at) {
   const Group* found = nullptr;
   for (const std::string& conversion : study.conversions())
     if (const Group* g = study.find(RunRole::uptrained, kv_heads, conversion, at))
       if (!found || mean(g->loss) < mean(found->loss)) found = g;
+  return found;
+}
+
+/// The lowest mean; the paper's way, mean pooling, where seeds do not tell them apart.
+const Group* best(const Study& study, int64 kv_heads, double at) {
+  const Group* found = lowest(study, kv_heads, at);
   const Group* pooled = study.find(RunRole::uptrained, kv_heads, "mean", at);
   if (pooled && pooled->loss.size() > 1 && !differ(pooled->loss, found->loss)) return pooled;
   return found;
@@ -89,7 +94,7 @@ void initialisations(const Study& study, std::vector<std::string>& out) {
   std::erase(alphas, 0.0);
   if (alphas.empty() || study.conversions().size() < 2) return;
   for (const int64 kv_heads : study.kv_heads()) {
-    const Group* first = best(study, kv_heads, alphas.front());
+    const Group* first = lowest(study, kv_heads, alphas.front());
     const Group* second = nullptr;
     for (const std::string& conversion : study.conversions()) {
       const Group* g = study.find(RunRole::uptrained, kv_heads, conversion, alphas.front());
