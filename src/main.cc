@@ -65,7 +65,13 @@ ExitCode explain_config(const Arguments& a) {
 }
 
 ExitCode report(const Arguments& a) {
-  for (const fs::path& file : write_report(a.directory)) fmt::print("{}\n", file.string());
+  std::string figures;
+  for (const fs::path& file : write_report(a.directory))
+    if (file.extension() == ".html")
+      fmt::print("{}\n", file.string());
+    else if (file.extension() == ".pdf")
+      figures += (figures.empty() ? "" : ", ") + file.stem().string();
+  if (!figures.empty()) fmt::print("figures beside it, as PDF and SVG: {}\n", figures);
   return ExitCode::done;
 }
 

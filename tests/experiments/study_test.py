@@ -64,10 +64,13 @@ class Runs(StudyTest):
             self.assertEqual(baseline, index["mha-s0"]["identity"] if run["depends_on"] else "", name)
         self.assertGreater(losses["g1-mean-a0-s0"], losses["g1-mean-a0.1-s0"], "uptraining helps")
         if os.path.exists("/usr/bin/gnuplot"):
-            pages = self.fovea("report", "s").stdout.splitlines()
-            self.assertEqual(pages[0], "s/report.html")
-            for page in pages:
-                self.assertTrue((self.folder / page).is_file(), page)
+            page, figures = self.fovea("report", "s").stdout.splitlines()
+            self.assertEqual(page, "s/report.html")
+            self.assertTrue((self.folder / page).is_file())
+            self.assertEqual(figures, "figures beside it, as PDF and SVG: quality, alpha, training, memory")
+            for figure in ("quality", "alpha", "training", "memory"):
+                for kind in ("pdf", "svg"):
+                    self.assertTrue((self.folder / "s" / f"{figure}.{kind}").is_file(), figure)
 
     def test_two_jobs_come_to_the_same_numbers(self):
         self.fovea("run", "gqa.toml", "--out", "one", "--jobs", "1")
