@@ -5,6 +5,7 @@
 
 #include "data/tokenizer.h"
 #include "experiments/progress_line.h"
+#include "model/describe.h"
 #include "model/families.h"
 #include "train/plan.h"
 #include "train/schedule.h"
@@ -56,7 +57,7 @@ std::string describe_plan(const StudyPlan& plan, int64 threads) {
 std::string describe_prediction(const Config& config, int64 threads) {
   const TrainingPlan p = plan_of(config, threads);
   const DecoderShape shape = decoder_shape(config.model, tokenizer_named(config.data.tokenizer).vocabulary);
-  std::string text = "predicted\n";
+  std::string text = fmt::format("the model, {}\n{}\npredicted\n", shape.family, describe(shape));
   const auto line = [&](const char* what, const std::string& value) {
     text += fmt::format("  {:<29}  {}\n", what, value);
   };

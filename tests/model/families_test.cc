@@ -1,6 +1,7 @@
 // Families against the models that were published under their names.
 
 #include "model/families.h"
+#include "model/describe.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -220,4 +221,23 @@ TEST(Families, RefuseContradictionsInOneLine) {
 }
 
 }  // namespace
+TEST(Describe, SaysWhatTheFamilyChose) {
+  ModelConfig config;
+  config.family = "gemma2";
+  config.layers = 4;
+  config.kv_heads = 2;
+  config.sliding_window = 8;
+  const std::string text = describe(decoder_shape(config, 256));
+  for (const char* words : {"4, 2 of them with a window", "8 query and 2 KV heads of 32, width 256",
+                            "GELU (tanh), gated", "RMSNorm, epsilon 1e-06, weight 1 + w",
+                            "post-norms, scaled embeddings", "attention softcap 50, logit softcap 30"})
+    EXPECT_THAT(text, testing::HasSubstr(words));
+  config = {};
+  config.family = "gpt2";
+  const std::string plain = describe(decoder_shape(config, 256));
+  for (const char* words :
+       {"all with full attention", "learned, 256 of them", "q, k, v, attention out, MLP", "besides"})
+    EXPECT_THAT(plain, testing::HasSubstr(words));
+}
+
 }  // namespace fovea

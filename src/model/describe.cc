@@ -1,0 +1,75 @@
+#include "model/describe.h"
+
+#include <fmt/format.h>
+
+namespace fovea {
+namespace {
+
+std::string norm_text(const NormShape& norm) {
+  return fmt::format("{}, epsilon {:g}{}", norm.kind == NormKind::rms_norm ? "RMSNorm" : "LayerNorm",
+                     norm.epsilon, norm.weight_offset != 0 ? ", weight 1 + w" : "");
+}
+
+const char* activation_text(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::silu:
+      return "SiLU";
+    case ActivationKind::relu:
+      return "ReLU";
+    case ActivationKind::gelu:
+      return "GELU (exact)";
+    case ActivationKind::gelu_tanh:
+      return "GELU (tanh)";
+  }
+  return "";
+}
+
+std::string position_text(const DecoderShape& shape) {
+  if (shape.position == PositionKind::none) return "none";
+  if (shape.position == PositionKind::learned) return fmt::format("learned, {} of them", shape.context);
+  return fmt::format("RoPE, theta {:g}, {} of {} dimensions, {}", shape.rope.theta, shape.rope.dims,
+                     shape.head_dim, shape.rope.interleaved ? "interleaved" : "half-split");
+}
+
+std::string layers_text(const DecoderShape& shape) {
+  int64 windows = 0;
+  for (const Mask& mask : shape.masks) windows += mask.left >= 0;
+  if (windows == 0) return fmt::format("{}, all with full attention", shape.layers);
+  return fmt::format("{}, {} of them with a window", shape.layers, windows);
+}
+
+std::string or_none(std::string list) { return list.empty() ? "none" : list.substr(2); }
+
+}  // namespace
+
+std::string describe(const DecoderShape& shape) {
+  std::string text, biases, extras;
+  const auto line = [&](const char* what, const std::string& value) {
+    text += fmt::format("  {:<28} {}\n", what, value);
+  };
+  const auto add = [](std::string& list, bool there, const char* name) {
+    if (there) list += fmt::format(", {}", name);
+  };
+  add(biases, shape.qkv_bias, "q, k, v");
+  add(biases, shape.out_bias, "attention out");
+  add(biases, shape.mlp_bias, "MLP");
+  add(extras, shape.qk_norm, "QK-norm");
+  add(extras, shape.post_norms, "post-norms");
+  add(extras, shape.parallel_residual, "parallel residual");
+  add(extras, shape.embedding_scale != 1, "scaled embeddings");
+  if (shape.attention_softcap > 0) extras += fmt::format(", attention softcap {:g}", shape.attention_softcap);
+  if (shape.logit_softcap > 0) extras += fmt::format(", logit softcap {:g}", shape.logit_softcap);
+  line("layers", layers_text(shape));
+  line("heads", fmt::format("{} query and {} KV heads of {}, width {}", shape.q_heads, shape.kv_heads,
+                            shape.head_dim, shape.width));
+  line("MLP", fmt::format("{}{}, {} wide", activation_text(shape.activation), shape.gated ? ", gated" : "",
+                          shape.hidden));
+  line("norm", norm_text(shape.norm));
+  line("positions", position_text(shape));
+  line("embeddings", shape.tie_embeddings ? "tied to the head" : "apart from the head");
+  line("biases", or_none(biases));
+  line("besides", or_none(extras));
+  return text;
+}
+
+}  // namespace fovea
