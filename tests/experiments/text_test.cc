@@ -104,9 +104,10 @@ TEST(DescribePrediction, AlignsItsNumbers) {
   ASSERT_GT(lines.size(), 5U);
   // The value begins in the same column everywhere: after the last run of two spaces or more.
   const size_t column = lines[1].find_first_not_of(' ', lines[1].rfind("  "));
-  for (size_t i = 1; i < lines.size(); ++i)
-    if (lines[i].starts_with("  "))  // not a heading
-      EXPECT_EQ(lines[i].find_first_not_of(' ', lines[i].rfind("  ")), column) << lines[i];
+  for (const std::string& line : lines) {
+    if (!line.starts_with("  ")) continue;  // a heading
+    EXPECT_EQ(line.find_first_not_of(' ', line.rfind("  ")), column) << line;
+  }
 }
 
 }  // namespace
