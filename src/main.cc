@@ -75,89 +75,112 @@ ExitCode report(const Arguments& a) {
   return ExitCode::done;
 }
 
-void add_commands(CLI::App& app, Arguments& a, ExitCode& code) {
-  const auto command = [&](const char* name, const char* what, auto action) {
-    CLI::App* sub = app.add_subcommand(name, what);
-    sub->group("Commands")->footer("")->callback([&code, action] { code = action(); });
-    return sub;
-  };
-  const auto backend = [&](CLI::App* sub) {
-    sub->add_option("--backend", a.backend, "cpu (auto), naive or reference (fp64)")->type_name("NAME");
-    sub->add_option("--threads", a.threads, "0: all there are")->type_name("N")->check(within(0, 4096));
-  };
+// Adds subcommands, all in one manner.
+class Commands {
+ public:
+  Commands(CLI::App& app, Arguments& a, ExitCode& code) : app_(app), a_(a), code_(code) {}
+  void add_studies();
+  void add_models();
+  void add_machine();
 
-  CLI::App* sub = command("run", "Run the experiments of a configuration; what is finished is not repeated",
-                          [&a] { return run(a); });
-  sub->add_option("CONFIG", a.config, "TOML file (docs/config.md)")->required();
-  sub->add_option("key=value", a.overrides, "value that stands over the file's: train.lr=1e-3");
-  sub->add_option("--out", a.out, "directory of the study; else runs/NAME")->type_name("DIR");
-  sub->add_option("--jobs", a.jobs, "runs side by side, sharing the threads; else 1")
+ private:
+  template <class Action>
+  CLI::App* command(const char* name, const char* what, Action action) {
+    CLI::App* sub = app_.add_subcommand(name, what);
+    sub->group("Commands")->footer("")->callback([this, action] { code_ = action(a_); });
+    return sub;
+  }
+  void add_backend(CLI::App* sub) {
+    sub->add_option("--backend", a_.backend, "cpu (auto), naive or reference (fp64)")->type_name("NAME");
+    sub->add_option("--threads", a_.threads, "0: all there are")->type_name("N")->check(within(0, 4096));
+  }
+
+  CLI::App& app_;
+  Arguments& a_;
+  ExitCode& code_;
+};
+
+void Commands::add_studies() {
+  CLI::App* sub =
+      command("run", "Run the experiments of a configuration; what is finished is not repeated", run);
+  sub->add_option("CONFIG", a_.config, "TOML file (docs/config.md)")->required();
+  sub->add_option("key=value", a_.overrides, "value that stands over the file's: train.lr=1e-3");
+  sub->add_option("--out", a_.out, "directory of the study; else runs/NAME")->type_name("DIR");
+  sub->add_option("--jobs", a_.jobs, "runs side by side, sharing the threads; else 1")
       ->type_name("N")
       ->check(within(1, 1024));
-  sub->add_option("--threads", a.threads, "of all jobs together; 0: all there are")
+  sub->add_option("--threads", a_.threads, "of all jobs together; 0: all there are")
       ->type_name("N")
       ->check(within(0, 4096));
-  sub->add_option("--stale", a.stale, "results of older arithmetic: rerun (else) or keep")
+  sub->add_option("--stale", a_.stale, "results of older arithmetic: rerun (else) or keep")
       ->type_name("WHICH")
       ->check(one_of({"rerun", "keep"}));
-  sub->add_flag("--dry-run", a.dry_run, "list the runs with parameters, tokens, predicted memory and FLOPs");
-  sub->add_flag("--quiet", a.quiet, "print nothing but errors");
+  sub->add_flag("--dry-run", a_.dry_run, "list the runs with parameters, tokens, predicted memory and FLOPs");
+  sub->add_flag("--quiet", a_.quiet, "print nothing but errors");
 
   sub = command("explain", "Show every effective value, where it came from, and what training will take",
-                [&a] { return explain_config(a); });
-  sub->add_option("CONFIG", a.config, "TOML file (docs/config.md)")->required();
-  sub->add_option("key=value", a.overrides, "value that stands over the file's: train.lr=1e-3");
+                explain_config);
+  sub->add_option("CONFIG", a_.config, "TOML file (docs/config.md)")->required();
+  sub->add_option("key=value", a_.overrides, "value that stands over the file's: train.lr=1e-3");
 
-  sub = command("status", "Show the runs of a study, also while it runs", [&a] {
+  sub = command("status", "Show the runs of a study, also while it runs", [](const Arguments& a) {
     fmt::print("{}", status_table(a.directory));
     return ExitCode::done;
   });
-  sub->add_option("DIR", a.directory, "directory of a study")->required();
+  sub->add_option("DIR", a_.directory, "directory of a study")->required();
 
-  sub = command("report", "Draw a study's figures: one HTML page, and PDFs", [&a] { return report(a); });
-  sub->add_option("DIR", a.directory, "directory of a study")->required();
+  sub = command("report", "Draw a study's figures: one HTML page, and PDFs", report);
+  sub->add_option("DIR", a_.directory, "directory of a study")->required();
+}
 
-  sub = command("convert", "Write a model as model.safetensors, with fewer KV heads if asked", [&a] {
-    convert_model(a.source, a.destination, a.convert);
-    return ExitCode::done;
-  });
-  sub->add_option("SRC", a.source, "a run's directory, model.safetensors, or a Hugging Face folder")
+void Commands::add_models() {
+  CLI::App* sub = command("convert", "Write a model as model.safetensors, with fewer KV heads if asked",
+                          [](const Arguments& a) {
+                            convert_model(a.source, a.destination, a.convert);
+                            return ExitCode::done;
+                          });
+  sub->add_option("SRC", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")
       ->required();
-  sub->add_option("DST", a.destination, "file to write")->required();
-  sub->add_option("--kv-heads", a.convert.kv_heads, "KV heads of the result; 0 (else): as many as there are")
+  sub->add_option("DST", a_.destination, "file to write")->required();
+  sub->add_option("--kv-heads", a_.convert.kv_heads, "KV heads of the result; 0 (else): as many as there are")
       ->type_name("G")
       ->check(within(0, 65536));
-  sub->add_option("--init", a.convert.init, "of each group of heads: mean (else), first, or drawn (random)")
+  sub->add_option("--init", a_.convert.init, "of each group of heads: mean (else), first, or drawn (random)")
       ->type_name("HOW")
       ->check(one_of({"mean", "first", "random"}));
-  sub->add_option("--seed", a.convert.seed, "of the random draws; else 0")->type_name("N");
+  sub->add_option("--seed", a_.convert.seed, "of the random draws; else 0")->type_name("N");
 
-  sub = command("score", "Write a model's logits, log-probabilities and loss of given tokens", [&a] {
-    score(read_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
-    return ExitCode::done;
-  });
-  sub->add_option("MODEL", a.source, "a run's directory, model.safetensors, or a Hugging Face folder")
+  sub = command("score", "Write a model's logits, log-probabilities and loss of given tokens",
+                [](const Arguments& a) {
+                  score(read_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
+                  return ExitCode::done;
+                });
+  sub->add_option("MODEL", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")
       ->required();
-  sub->add_option("--tokens", a.in, "HDF5 file with tokens (B, T)")->type_name("FILE")->required();
-  sub->add_option("--out", a.out, "HDF5 file to write")->type_name("FILE")->required();
-  backend(sub);
+  sub->add_option("--tokens", a_.in, "HDF5 file with tokens (B, T)")->type_name("FILE")->required();
+  sub->add_option("--out", a_.out, "HDF5 file to write")->type_name("FILE")->required();
+  add_backend(sub);
+}
 
-  sub = command("attention", "Solve one attention problem, forward and backward", [&a] {
-    run_attention_file(a.in, a.out, backend_named(a.backend), all_threads(a.threads));
-    return ExitCode::done;
-  });
-  sub->add_option("IN", a.in, "HDF5 file with q, k, v ...")->required();
-  sub->add_option("--out", a.out, "HDF5 file to write")->type_name("FILE")->required();
-  backend(sub);
+void Commands::add_machine() {
+  CLI::App* sub =
+      command("attention", "Solve one attention problem, forward and backward", [](const Arguments& a) {
+        run_attention_file(a.in, a.out, backend_named(a.backend), all_threads(a.threads));
+        return ExitCode::done;
+      });
+  sub->add_option("IN", a_.in, "HDF5 file with q, k, v ...")->required();
+  sub->add_option("--out", a_.out, "HDF5 file to write")->type_name("FILE")->required();
+  add_backend(sub);
 
   sub = command("selftest", "Hold a backend's attention to the fp64 oracle on this machine",
-                [&a] { return selftest(a.backend, all_threads(a.threads)); });
-  backend(sub);
+                [](const Arguments& a) { return selftest(a.backend, all_threads(a.threads)); });
+  add_backend(sub);
 
-  command("devices", "Say which backends, instruction sets, threads, GPUs and launchers are there", [] {
-    fmt::print("{}", describe_devices());
-    return ExitCode::done;
-  });
+  command("devices", "Say which backends, instruction sets, threads, GPUs and launchers are there",
+          [](const Arguments&) {
+            fmt::print("{}", describe_devices());
+            return ExitCode::done;
+          });
 }
 
 void set_texts(CLI::App& app) {
@@ -193,7 +216,10 @@ ExitCode main_or_throw(int argc, char** argv) {
   ExitCode code = ExitCode::done;
   set_texts(app);
   app.require_subcommand(1);
-  add_commands(app, arguments, code);
+  Commands commands(app, arguments, code);
+  commands.add_studies();
+  commands.add_models();
+  commands.add_machine();
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {  // --help, --version

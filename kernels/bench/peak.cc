@@ -7,7 +7,7 @@
 #include <hwy/foreach_target.h>  // NOLINT
 #include <hwy/highway.h>
 
-#include <time.h>
+#include <ctime>
 
 #include <algorithm>
 
