@@ -45,7 +45,7 @@ std::string or_none(std::string list) { return list.empty() ? "none" : list.subs
 std::string describe(const DecoderShape& shape) {
   std::string text, biases, extras;
   const auto line = [&](const char* what, const std::string& value) {
-    text += fmt::format("  {:<28} {}\n", what, value);
+    text += fmt::format("  {:<29}  {}\n", what, value);
   };
   const auto add = [](std::string& list, bool there, const char* name) {
     if (there) list += fmt::format(", {}", name);
