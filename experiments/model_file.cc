@@ -15,21 +15,13 @@ namespace fs = std::filesystem;
 
 ModelFile read_own(const fs::path& path) {
   const SafeTensors file(path);
-  const CheckpointInfo info = read_checkpoint_info(path);
+  const CheckpointInfo info = checkpoint_info(file);
   ModelFile model;
   model.config = config_from_text(info.config, path.string() + ": config").model;
   model.vocabulary = info.vocabulary;
   if (model.vocabulary < 1 || model.vocabulary > (int64{1} << 24))
     fail_input("{}: a vocabulary of {} tokens", path.string(), model.vocabulary);
-  const Decoder decoder(model.shape());
-  model.parameters.resize(static_cast<size_t>(decoder.layout().elements()));
-  for (const Parameter& parameter : decoder.layout().parameters()) {
-    const std::vector<float> values = file.read_f32(parameter.name);
-    if (static_cast<int64>(values.size()) != parameter.elements())
-      fail_input("{}: tensor {} has {} elements, its configuration says {}", path.string(), parameter.name,
-                 values.size(), parameter.elements());
-    std::copy(values.begin(), values.end(), model.parameters.begin() + parameter.offset);
-  }
+  model.parameters = read_weights(file, Decoder(model.shape()).layout());
   return model;
 }
 

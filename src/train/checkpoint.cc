@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <vector>
 
 #include "convert/safetensors.h"
 #include "core/hash.h"
@@ -59,16 +58,16 @@ int64 number(const SafeTensors& file, std::string_view name) {
   return value;
 }
 
-CheckpointInfo info_of(const SafeTensors& file) {
+}  // namespace
+
+CheckpointInfo checkpoint_info(const SafeTensors& file) {
   if (field(file, "format") != kFormat)
     fail_input("{}: a checkpoint of another version: {}", file.path().string(), field(file, "format"));
   return {number(file, "step"), field(file, "identity"), field(file, "config"), number(file, "vocabulary")};
 }
 
-}  // namespace
-
 void verify_checkpoint(const SafeTensors& file) {
-  const CheckpointInfo info = info_of(file);
+  const CheckpointInfo info = checkpoint_info(file);
   std::vector<const SafeTensors::Tensor*> order;
   for (const auto& [name, tensor] : file.tensors()) order.push_back(&tensor);
   std::sort(order.begin(), order.end(),
@@ -80,6 +79,45 @@ void verify_checkpoint(const SafeTensors& file) {
         "{}: its checksum is not that of what it holds: the file is damaged; delete it to go back to the one "
         "before",
         file.path().string());
+}
+
+namespace {
+
+// A tensor that this model has no place for is another model's; a checkpoint's moments are left alone.
+void refuse_others(const SafeTensors& file, const ParameterLayout& layout) {
+  for (const auto& [name, tensor] : file.tensors())
+    if (layout.find(name) == kNoParameter && !name.starts_with("moment1/") && !name.starts_with("moment2/"))
+      fail_input("{}: holds {}, for which this model has no place: it is another model's",
+                 file.path().string(), name);
+}
+
+std::string text_of(const std::vector<int64>& shape) {
+  std::string text;
+  for (const int64 size : shape) text += fmt::format("{}{}", text.empty() ? "" : ", ", size);
+  return text;
+}
+
+void refuse_other_shape(const SafeTensors& file, const Parameter& parameter) {
+  std::vector<int64> shape{parameter.rows, parameter.columns};
+  if (parameter.vector) shape = {parameter.columns};
+  const std::vector<int64>& found = file.tensor(parameter.name).shape;
+  if (found != shape)
+    fail_input("{}: tensor {} is ({}), this model wants ({})", file.path().string(), parameter.name,
+               text_of(found), text_of(shape));
+}
+
+}  // namespace
+
+std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& layout) {
+  if (file.metadata().contains("checksum")) verify_checkpoint(file);
+  refuse_others(file, layout);
+  std::vector<float> weights(static_cast<size_t>(layout.elements()));
+  for (const Parameter& parameter : layout.parameters()) {
+    refuse_other_shape(file, parameter);
+    const std::vector<float> values = file.read_f32(parameter.name);
+    std::copy(values.begin(), values.end(), weights.begin() + parameter.offset);
+  }
+  return weights;
 }
 
 namespace {
@@ -128,12 +166,10 @@ void write_model(const fs::path& path, const ParameterLayout& layout, const View
   write(path, tensors, info);
 }
 
-CheckpointInfo read_checkpoint_info(const fs::path& path) { return info_of(SafeTensors(path)); }
-
 CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layout, OptimizerState& state,
                                const std::string& identity) {
   const SafeTensors file(path);
-  const CheckpointInfo info = info_of(file);
+  const CheckpointInfo info = checkpoint_info(file);
   if (info.identity != identity)
     fail_input("{}: is of run {}, not of this one ({}): choose another --out", path.string(), info.identity,
                identity);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "convert/safetensors.h"
 #include "train/optimizer.h"
@@ -26,7 +27,8 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterLayout& 
 void write_model(const std::filesystem::path& path, const ParameterLayout& layout, const View& weights,
                  const CheckpointInfo& info);
 
-CheckpointInfo read_checkpoint_info(const std::filesystem::path& path);
+/// What a checkpoint or model says of itself. Throws UserError (input) for another kind of file.
+CheckpointInfo checkpoint_info(const SafeTensors& file);
 /// Reads weights and moments. Throws UserError (input) for a file that is damaged (its checksum is checked),
 /// of another shape, or another run's.
 CheckpointInfo read_checkpoint(const std::filesystem::path& path, const ParameterLayout& layout,
@@ -34,6 +36,11 @@ CheckpointInfo read_checkpoint(const std::filesystem::path& path, const Paramete
 
 /// Throws UserError (input) for a checkpoint or model whose checksum is not that of what it holds.
 void verify_checkpoint(const SafeTensors& file);
+
+/// The weights of a checkpoint, a model or a bare file of tensors: layout.elements() in the layout's order,
+/// gaps zero; moments are left alone. Throws UserError (input): damaged, or a tensor is missing, of another
+/// shape, or one for which the layout has no place.
+std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& layout);
 
 /// Checkpoints of a run's directory, by step: "step-00001200.safetensors".
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int64 step);

@@ -223,6 +223,17 @@ class Models(ProgramTest):
                 logprobs = values(scores, "/logprobs")
                 self.assertAlmostEqual(loss, -sum(logprobs) / len(logprobs), places=5)
 
+    def test_a_damaged_model_is_refused(self):
+        model = GOLDEN / "models" / "gpt2"
+        self.fovea("convert", model, "own.safetensors")
+        file = self.folder / "own.safetensors"
+        data = bytearray(file.read_bytes())
+        data[-100] ^= 1
+        file.write_bytes(data)
+        for words in (("score", file, "--tokens", model / "reference.h5", "--out", "s.h5"),
+                      ("convert", file, "again.safetensors")):
+            self.assertIn("damaged", self.refused(INPUT, *words))
+
     def test_a_converted_model_scores_the_same(self):
         for name in ("llama_gqa_bf16", "qwen2_bias_tied", "gemma_wide_heads"):
             model = GOLDEN / "models" / name

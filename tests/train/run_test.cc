@@ -163,7 +163,7 @@ TEST_F(Runs, LeaveARecordAJournalAndAModel) {
                                     static_cast<size_t>(parameter.elements()) * 4))
         << parameter.name;
   }
-  EXPECT_EQ(read_checkpoint_info(directory / kModelFileName).step, 10);
+  EXPECT_EQ(checkpoint_info(SafeTensors(directory / kModelFileName)).step, 10);
 }
 
 TEST_F(Runs, EvaluateOnTheWayAndAtTheEnd) {
@@ -218,7 +218,7 @@ TEST_F(Runs, LeaveTheSameModelHoweverTheyAreRun) {
   run.config.train.checkpoint_every = 3;
   ASSERT_EQ(execute(run.folder / "other", 2), RunState::done);
   expect_equal(outcome_of(run.folder / "other"), expected);
-  const CheckpointInfo info = read_checkpoint_info(run.folder / "other" / kModelFileName);
+  const CheckpointInfo info = checkpoint_info(SafeTensors(run.folder / "other" / kModelFileName));
   EXPECT_EQ(canonical(config_from_text(info.config, "config")), canonical(run.config));
 }
 
