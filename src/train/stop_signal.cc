@@ -16,8 +16,8 @@ sigset_t signals_of(std::initializer_list<int> signals) {
 
 }  // namespace
 
-// Blocked and asked for, never handled: a handler would run on the stack of whatever it interrupts, and
-// matrix products made at run time were seen to lose memory to that.
+// Blocked and asked for, never handled: oneDNN's f32 products (2.6.3) keep data where the system puts a
+// handler's frame, and a handler that runs in one damages the heap (docs/lab-notes.md).
 void catch_stop_signals() {
   const sigset_t stop = signals_of({SIGINT, SIGTERM, SIGUSR1});
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
