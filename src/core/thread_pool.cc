@@ -43,6 +43,16 @@ void allow_threads(int threads) {
   allowed = threads;
 }
 
+// Tells the sanitizer at the end of a scope, so also when an exception leaves it.
+struct ReleaseAtExit {
+  void* place;
+  ~ReleaseAtExit() { __tsan_release(place); }
+};
+struct AcquireAtExit {
+  void* place;
+  ~AcquireAtExit() { __tsan_acquire(place); }
+};
+
 }  // namespace
 
 struct ThreadPool::Arena {
@@ -66,19 +76,19 @@ void ThreadPool::run(int64 parts, FunctionRef<void(int64, int)> body) {
     return;
   }
   __tsan_release(this);
+  const AcquireAtExit join{&body};
   arena_->arena.execute([&] {
     tbb::parallel_for(
         tbb::blocked_range<int64>(0, parts, 1),
         [&](const tbb::blocked_range<int64>& range) {
           keep_library_calls_single_threaded();
           __tsan_acquire(this);
+          const ReleaseAtExit done{&body};
           const int worker = tbb::this_task_arena::current_thread_index();
           for (int64 part = range.begin(); part < range.end(); ++part) body(part, worker);
-          __tsan_release(&body);
         },
         tbb::simple_partitioner());
   });
-  __tsan_acquire(&body);
 }
 
 }  // namespace fovea

@@ -111,6 +111,19 @@ TEST(ThreadPool, AnExceptionOfAPartReachesTheCaller) {
   }
 }
 
+// The thrown object is made by one thread and freed by another: what the sanitizer has to be told of.
+TEST(ThreadPool, AnExceptionOfAnotherThreadReachesTheCaller) {
+  ThreadPool pool(2);
+  std::atomic<int> arrived = 0;
+  EXPECT_THROW(pool.run(2,
+                        [&](int64, int worker) {
+                          ++arrived;
+                          while (arrived < 2) std::this_thread::yield();
+                          if (worker != 0) throw std::runtime_error("not the caller's");
+                        }),
+               std::runtime_error);
+}
+
 TEST(ThreadPool, StreamsRunTheirPartsOnIt) {
   Stream stream(Backend::cpu, 3);
   std::vector<int> seen(200);
