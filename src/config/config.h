@@ -13,15 +13,17 @@ namespace fovea {
 struct ModelConfig {
   std::string family = "llama";  // llama mistral qwen2 qwen3 gpt2 neox gemma gemma2
   int64 layers = 4, width = 256, q_heads = 8;
-  int64 kv_heads = 0;  // 0: as q_heads
-  int64 head_dim = 0;  // 0: width / q_heads
-  int64 hidden = 0;    // width of the MLP's inner layer; 0: the family's ratio
+  int64 kv_heads = 0;                     // 0: as q_heads
+  std::vector<int64> kv_heads_per_layer;  // empty: kv_heads in each
+  int64 head_dim = 0;                     // 0: width / q_heads
+  int64 hidden = 0;                       // width of the MLP's inner layer; 0: the family's ratio
   int64 context = 256;
   double rope_theta = 10000;
   double rope_fraction = -1;           // part of head_dim that is rotated; -1: the family's
   bool rope_interleaved = false;       // pairs (2i, 2i+1) instead of (i, i + d/2)
   int64 sliding_window = 0;            // keys visible including self; 0: none
   std::vector<std::string> attention;  // kind per layer, repeated: "full", "window"; empty: the family's
+  double attention_scale = -1;         // of the scores; -1: the family's
   double attention_softcap = -1, logit_softcap = -1;  // 0: none; -1: the family's
   double norm_epsilon = -1;                           // -1: the family's
   std::string norm = "family";                        // family rms_norm layer_norm
@@ -42,6 +44,7 @@ struct DataConfig {
   bool documents = false;     // pack documents and mask across their bounds
   int64 held_out_every = 20;  // every n-th block is held out
   int64 block_bytes = 4096;
+  int64 vocab = 0;  // of token shards that do not say; 0: their largest token + 1
 };
 
 struct TrainConfig {
@@ -56,7 +59,11 @@ struct TrainConfig {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1, clip = 1.0;
   std::string precision = "f32";       // f32 bf16 f64
   std::string residual_dtype = "f32";  // f32 bf16
-  std::string recompute = "none";      // none, block (every block), or every k-th: "every 2"
+  std::string recompute = "none";      // none, selective, block (every block), or every k-th: "every 2"
+  std::string fit;                     // "512 MiB": the cheapest plan that fits; empty: recompute
+  std::string spike_guard = "off";     // off skip stop: at a loss spike_sigma deviations above the recent
+  double spike_sigma = 6;
+  double ema = 0;  // decay of the weights' moving average, which is evaluated and exported; 0: none
   int64 seed = 0;
   int64 evaluate_every = 0;    // optimizer steps; 0: at the end only
   int64 checkpoint_every = 0;  // optimizer steps; 0: at the end only
@@ -65,12 +72,14 @@ struct TrainConfig {
 
 struct InitConfig {
   std::string from;                 // checkpoint of another run; empty: drawn
-  std::string conversion = "none";  // none mean first random: when from has more KV heads than the model
+  std::string conversion = "none";  // convert/gqa.h: when from has more KV heads than the model
+  int64 calibration = 16;           // sequences that conversions which look at activations read
 };
 
 struct RunConfig {
   std::string backend = "auto";  // auto cpu naive reference
   int64 threads = 0;             // 0: all there are
+  bool tensorboard = false;      // event files beside run.h5
 };
 
 /// A GQA-against-MHA study: kv_heads x initialisations x alphas x seeds, with controls.
@@ -87,6 +96,7 @@ struct StudyConfig {
   std::string kind = "train";  // train gqa
   std::string name;            // empty: the file's stem
   std::vector<int64> seeds = {0};
+  std::vector<std::string> claims;  // files of published claims that the report judges
 };
 
 struct Config {

@@ -82,9 +82,13 @@ std::vector<ResolvedValue> resolved_values(const Config& config, const Sources& 
 }
 
 std::string canonical(const Config& config) {
+  const Config defaults;
   std::string text;
-  for (const ConfigKey& key : config_keys())
-    if (key.identity) text += fmt::format("{} = {}\n", key.path, toml_of(value_of(key, config)));
+  for (const ConfigKey& key : config_keys()) {
+    const ConfigValue value = value_of(key, config);
+    if (key.identity && !(key.silent_default && value == value_of(key, defaults)))
+      text += fmt::format("{} = {}\n", key.path, toml_of(value));
+  }
   return text;
 }
 

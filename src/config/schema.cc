@@ -75,6 +75,13 @@ std::vector<ConfigKey> study_keys() {
        {},
        false,
        false},
+      {"study.claims",
+       study<&S::claims>,
+       "files of published claims that the report gives a verdict on",
+       "",
+       {},
+       {},
+       false},
   };
 }
 
@@ -91,6 +98,11 @@ std::vector<ConfigKey> model_keys() {
       {"model.q_heads", model<&M::q_heads>, "query heads", "", within(1, 1024)},
       {"model.kv_heads", model<&M::kv_heads>, "key and value heads; 0: as many as query heads", "",
        within(0, 1024)},
+      {.path = "model.kv_heads_per_layer",
+       .slot = model<&M::kv_heads_per_layer>,
+       .description = "key and value heads of each layer, one number per layer; empty: model.kv_heads",
+       .bounds = within(1, 1024),
+       .silent_default = true},
       {"model.head_dim", model<&M::head_dim>, "width of a head; 0: width / q_heads", "", within(0, 4096)},
       {"model.hidden", model<&M::hidden>, "inner width of the MLP; 0: the family's ratio", "",
        within(0, 16 * kMaxWidth)},
@@ -110,6 +122,11 @@ std::vector<ConfigKey> model_keys() {
        "",
        {},
        {"full", "window"}},
+      {.path = "model.attention_scale",
+       .slot = model<&M::attention_scale>,
+       .description = "factor of the attention scores; -1: the family's, mostly 1 / sqrt(head_dim)",
+       .bounds = or_else(-1, above(0)),
+       .silent_default = true},
       {"model.attention_softcap", model<&M::attention_softcap>,
        "cap of the attention scores; 0: none, -1: the family's", "", or_else(-1, at_least(0))},
       {"model.logit_softcap", model<&M::logit_softcap>, "cap of the logits; 0: none, -1: the family's", "",
@@ -166,6 +183,11 @@ std::vector<ConfigKey> data_keys() {
        "blocks", within(2, 1e9)},
       {"data.block_bytes", data<&D::block_bytes>, "size of the blocks that are held out", "bytes",
        within(1, 1e9)},
+      {.path = "data.vocab",
+       .slot = data<&D::vocab>,
+       .description = "vocabulary of a .bin token file; 0: its largest token + 1",
+       .bounds = within(0, 1 << 24),
+       .silent_default = true},
   };
 }
 
@@ -209,10 +231,31 @@ std::vector<ConfigKey> train_keys() {
        {"f32", "bf16"}},
       {"train.recompute",
        train<&T::recompute>,
-       "gradient checkpointing: none, every block, or every K-th (\"every 2\")",
+       "gradient checkpointing: none, what is cheap (selective), every block, or every K-th (\"every 2\")",
        "",
        {},
-       {"none", "block", "every K"}},
+       {"none", "selective", "block", "every K"}},
+      {.path = "train.fit",
+       .slot = train<&T::fit>,
+       .description = "memory to stay within, as \"512 MiB\": the cheapest plan that fits stands over "
+                      "train.recompute; empty: no bound",
+       .silent_default = true},
+      {.path = "train.spike_guard",
+       .slot = train<&T::spike_guard>,
+       .description =
+           "at a loss train.spike_sigma deviations above the recent ones: skip the update, or stop",
+       .words = {"off", "skip", "stop"},
+       .silent_default = true},
+      {.path = "train.spike_sigma",
+       .slot = train<&T::spike_sigma>,
+       .description = "deviations that train.spike_guard allows",
+       .bounds = above(0),
+       .silent_default = true},
+      {.path = "train.ema",
+       .slot = train<&T::ema>,
+       .description = "decay per step of a moving average of the weights, evaluated and exported; 0: none",
+       .bounds = below_one(),
+       .silent_default = true},
       {"train.seed", train<&T::seed>, "seed of weights, data order and dropout", "", at_least(0)},
       {"train.evaluate_every", train<&T::evaluate_every>, "evaluation interval; 0: at the end only", "steps",
        within(0, kMaxSteps)},
@@ -233,21 +276,53 @@ std::vector<ConfigKey> train_keys() {
   };
 }
 
+// convert/gqa.h has their meaning.
+Words conversion_words(std::optional<std::string_view> besides = {}) {
+  Words words = {"mean",
+                 "mean similar",
+                 "mean_scaled",
+                 "mean_scaled similar",
+                 "first",
+                 "random",
+                 "aligned",
+                 "aligned similar",
+                 "aligned_unscaled",
+                 "aligned_activations",
+                 "aligned_activations similar"};
+  if (besides) words.insert(words.begin(), *besides);
+  return words;
+}
+
 std::vector<ConfigKey> other_keys() {
   return {
       {"init.from", init<&I::from>, "checkpoint of another run to start from; empty: drawn weights"},
       {"init.conversion",
        init<&I::conversion>,
-       "how the KV heads of init.from become fewer: mean, first of the group, or drawn anew",
+       "how the KV heads of init.from become fewer: mean of a group (scaled: to its heads' norm), first, "
+       "drawn "
+       "anew, or mean of heads aligned by weights or activations; similar: groups are searched",
        "",
        {},
-       {"none", "mean", "first", "random"}},
+       conversion_words("none")},
+      {.path = "init.calibration",
+       .slot = init<&I::calibration>,
+       .description = "training sequences that aligned_activations and similar look at",
+       .unit = "sequences",
+       .bounds = within(1, 65536),
+       .silent_default = true},
       {"run.backend",
        run<&R::backend>,
        "implementation that computes; auto: the fastest there is",
        "",
        {},
        {"auto", "cpu", "naive", "reference"},
+       false},
+      {"run.tensorboard",
+       run<&R::tensorboard>,
+       "write TensorBoard event files beside run.h5",
+       "",
+       {},
+       {},
        false},
       {"run.threads", run<&R::threads>, "threads; 0: all there are", "threads", within(0, 4096), {}, false},
       {"gqa.kv_heads",
@@ -262,7 +337,7 @@ std::vector<ConfigKey> other_keys() {
        "how KV heads are made from those of the baseline",
        "",
        {},
-       {"mean", "first", "random"},
+       conversion_words(),
        false,
        false},
       {"gqa.alphas",

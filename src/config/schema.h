@@ -36,6 +36,7 @@ struct ConfigKey {
   std::vector<std::string_view> words;  ///< the words that it takes; " K" at the end stands for a count >= 1
   bool identity = true;                 ///< a run with another value is another run
   bool may_be_empty = true;             ///< a list without elements, or a string without letters
+  bool silent_default = false;          ///< came after runs were identified: at its default it is not named
 };
 
 /// Every key there is, in the order of config.h: parsing, defaults, ranges, explain, docs/config.md, the
@@ -72,7 +73,9 @@ std::vector<ResolvedValue> resolved_values(const Config& config, const Sources& 
 
 /// The keys that belong to a run's identity, one "path = value" a line, defaults included: the text to hash.
 /// Studies (study.*, gqa.*), where things lie and how they are run (data.cache, run.*, checkpoint_every,
-/// keep_checkpoints) are left out: a run is the same run whichever study asks for it.
+/// keep_checkpoints) are left out: a run is the same run whichever study asks for it. So is a key with
+/// silent_default at its default, which must mean what every run did before there was the key: a new key does
+/// not make all earlier runs other runs.
 std::string canonical(const Config& config);
 /// The whole configuration as TOML that load_config() reads back to the same values.
 std::string toml_text(const Config& config);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/file.h"
+#include "core/hash.h"
 #include "tests/config/helpers.h"
 
 namespace fovea {
@@ -133,6 +134,14 @@ TEST(Schema, ResolvedValuesCarryUnitAndSource) {
     }
   }
   EXPECT_EQ(seen, 2);
+}
+
+// Keys that came later are silent at their defaults: what earlier programs ran is not run again.
+TEST(Canonical, TheDefaultsAreWhatTheyWereWhenRunsWereFirstIdentified) {
+  EXPECT_EQ(hash128(canonical(Config{})), "088bd73e564b82a4cf2e007cb655c544");
+  Config config;
+  config.train.ema = 0.5;
+  EXPECT_THAT(canonical(config), HasSubstr("train.ema = 0.5\n"));
 }
 
 TEST(Reference, DocsAreWhatTheTableSays) {
