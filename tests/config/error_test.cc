@@ -49,17 +49,17 @@ TEST(Errors, ReadAsTheyShould) {
        "2 x.toml:1:18: data.documents is 1: must be true or false (pack documents and mask attention across "
        "their "
        "bounds)"},
-      {"gqa.inits = \"mean\"",
-       "2 x.toml:1:13: gqa.inits is \"mean\": must be a list, each one of \"mean\", \"first\", \"random\", "
-       "not empty "
-       "(how KV heads are made from those of the baseline)"},
-      // words
+      {"study.seeds = 3",
+       "2 x.toml:1:15: study.seeds is 3: must be a list of integers >= 0, not empty (one run per seed; "
+       "stands "
+       "over train.seed unless that is set later)"},
       {"train.schedule = \"cosin\"",
        "2 x.toml:1:18: train.schedule is \"cosin\": must be one of \"constant\", \"linear\", \"cosine\", "
        "\"wsd\" "
        "(course of the learning rate after the warm-up)"},
       {"train.recompute = \"every 0\"",
-       "2 x.toml:1:19: train.recompute is \"every 0\": must be one of \"none\", \"block\", \"every K\" "
+       "2 x.toml:1:19: train.recompute is \"every 0\": must be one of \"none\", \"selective\", \"block\", "
+       "\"every K\" "
        "(gradient "
        "checkpointing: none, every block, or every K-th (\"every 2\"))"},
       {"data.corpus = \"\"",
