@@ -59,9 +59,8 @@ TEST(Errors, ReadAsTheyShould) {
        "(course of the learning rate after the warm-up)"},
       {"train.recompute = \"every 0\"",
        "2 x.toml:1:19: train.recompute is \"every 0\": must be one of \"none\", \"selective\", \"block\", "
-       "\"every K\" "
-       "(gradient "
-       "checkpointing: none, every block, or every K-th (\"every 2\"))"},
+       "\"every K\" (gradient checkpointing: none, what is cheap (selective), every block, or every K-th "
+       "(\"every 2\"))"},
       {"data.corpus = \"\"",
        "2 x.toml:1:15: data.corpus is \"\": must be a string, not empty (text to train on: kjv, or a file, "
        "folder or "
