@@ -103,9 +103,9 @@ class Scheduler {
 };
 
 std::string Scheduler::canonical_data(const Config& config) {
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}", config.data.corpus, config.data.tokenizer, config.data.cache,
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", config.data.corpus, config.data.tokenizer, config.data.cache,
                      config.data.documents, config.data.held_out_every, config.data.block_bytes,
-                     config.train.sequence ? config.train.sequence : config.model.context);
+                     config.data.vocab, config.train.sequence ? config.train.sequence : config.model.context);
 }
 
 void Scheduler::open_datasets() {
@@ -284,8 +284,9 @@ void Scheduler::finish(Node& node, int status) {
     node.entry.state = RunState::done;
     const RunRecord record = read_run_file(directory / kRunFileName);
     const Evaluation& last = final_evaluation(record);
-    say(node, fmt::format("{}  held-out {:.4f} nat/token, {:.4f} bit/byte  {}", styled("32", "done"),
-                          last.loss, last.bits_per_byte, duration_text(record.seconds)));
+    const std::string bits = last.bits_per_byte ? fmt::format(", {:.4f} bit/byte", *last.bits_per_byte) : "";
+    say(node, fmt::format("{}  held-out {:.4f} nat/token{}  {}", styled("32", "done"), last.loss, bits,
+                          duration_text(record.seconds)));
   } else if (WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(ExitCode::interrupted)) {
     node.entry.state = RunState::interrupted;
     say(node, styled("33", "interrupted; the same command goes on"));

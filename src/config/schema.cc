@@ -174,7 +174,7 @@ std::vector<ConfigKey> data_keys() {
   return {
       {.path = "data.corpus",
        .slot = data<&D::corpus>,
-       .description = "text to train on: kjv, or a file, folder or glob",
+       .description = "what to train on: kjv, a text file, folder or glob, or .bin token files",
        .may_be_empty = false},
       {"data.tokenizer", data<&D::tokenizer>, "how text becomes tokens", "", {}, {"bytes"}},
       {"data.cache", data<&D::cache>, "folder of the prepared shards", "", {}, {}, false, false},

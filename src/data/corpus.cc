@@ -130,12 +130,19 @@ std::vector<std::string> matches_of(std::string_view pattern) {
   return files;
 }
 
+bool is_glob(std::string_view name) { return name.find_first_of("*?[") != name.npos; }
+bool holds_tokens(std::string_view file) { return file.ends_with(".bin"); }
+
 /// Git's rule: what has a NUL byte near its beginning is no text.
 bool is_text(std::string_view bytes) { return bytes.substr(0, 8000).find('\0') == bytes.npos; }
 
-Corpus joined(std::string_view name, std::vector<std::string> files) {
+std::vector<std::string> sorted(std::vector<std::string> files) {
   std::sort(files.begin(), files.end());
   files.erase(std::unique(files.begin(), files.end()), files.end());
+  return files;
+}
+
+Corpus joined(std::string_view name, const std::vector<std::string>& files) {
   Corpus corpus{std::string(name), {}, {}};
   for (const std::string& file : files) {
     const std::string text = read_file(file);
@@ -144,7 +151,10 @@ Corpus joined(std::string_view name, std::vector<std::string> files) {
     corpus.text += text;
   }
   if (corpus.text.empty())
-    fail_input("data.corpus = \"{}\": none of its {} files has text in it", name, files.size());
+    fail_input("data.corpus = \"{}\": none of its {} files has text in it{}", name, files.size(),
+               std::any_of(files.begin(), files.end(), holds_tokens)
+                   ? "; files of tokens are named by a glob of .bin files alone"
+                   : "");
   return corpus;
 }
 
@@ -160,10 +170,10 @@ Corpus read_corpus(std::string_view name) {
   if (fs::is_directory(status)) {
     std::vector<std::string> files;
     add_folder(path, files);
-    return joined(name, std::move(files));
+    return joined(name, sorted(std::move(files)));
   }
   if (!fs::exists(status)) {
-    if (name.find_first_of("*?[") != name.npos) return joined(name, matches_of(name));
+    if (is_glob(name)) return joined(name, sorted(matches_of(name)));
     fail_input(
         "data.corpus = \"{}\": there is no such file or folder; say kjv, or a file, a folder or a glob",
         name);
@@ -172,6 +182,16 @@ Corpus read_corpus(std::string_view name) {
   if (corpus.text.empty()) fail_input("data.corpus = \"{}\": the file is empty", name);
   corpus.documents = paragraphs(corpus.text);
   return corpus;
+}
+
+std::vector<std::string> token_files(std::string_view name) {
+  std::error_code error;
+  if (fs::is_regular_file(fs::path(name), error))
+    return holds_tokens(name) ? std::vector{std::string(name)} : std::vector<std::string>();
+  if (!is_glob(name) || fs::exists(fs::path(name), error)) return {};
+  std::vector<std::string> files = sorted(matches_of(name));
+  const bool tokens = std::all_of(files.begin(), files.end(), holds_tokens);
+  return tokens ? files : std::vector<std::string>();
 }
 
 }  // namespace fovea

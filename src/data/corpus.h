@@ -25,4 +25,8 @@ struct Corpus {
 /// A file called kjv or random is written ./kjv. Throws UserError (input): missing, unreadable, without text.
 Corpus read_corpus(std::string_view name);
 
+/// The files of a corpus that is tokens already, sorted: a file called .bin, or a glob all of whose matches
+/// are. Empty where `name` is text, for read_corpus.
+std::vector<std::string> token_files(std::string_view name);
+
 }  // namespace fovea

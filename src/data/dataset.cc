@@ -53,6 +53,48 @@ void check(const DataConfig& config) {
   if (config.block_bytes < 1) fail_usage("data.block_bytes = {}: must be at least 1", config.block_bytes);
 }
 
+Shard text_shard(const DataConfig& config) {
+  const Tokenizer tokenizer = tokenizer_named(config.tokenizer);
+  if (config.vocab != 0)
+    fail_usage("data.vocab = {}: is for .bin token files; {} is text, of which \"{}\" makes {} tokens",
+               config.vocab, config.corpus, tokenizer.name, tokenizer.vocabulary);
+  return cached_shard(read_corpus(config.corpus), tokenizer, config.cache);
+}
+
+TokenFiles opened(const std::vector<std::string>& files, const DataConfig& config) {
+  if (config.documents)
+    fail_usage("data.documents = true: {} does not say where its documents begin; leave it false",
+               config.corpus);
+  TokenFiles tokens(files, config.vocab);
+  if (config.block_bytes % tokens.token_bytes() != 0)
+    fail_usage("data.block_bytes = {}: must be a multiple of {}, the bytes of a token of {}",
+               config.block_bytes, tokens.token_bytes(), config.corpus);
+  return tokens;
+}
+
+/// What the identity of a run sees of its data.
+std::string fingerprint_of(const Shard& shard, const DataConfig& config) {
+  const std::string documents =
+      config.documents ? hash128(std::as_bytes(std::span(shard.documents()))) : "none";
+  return hash128(fmt::format("{} {} {} {} {}", shard.vocabulary(), hash128(shard.token_bytes()),
+                             config.block_bytes, config.held_out_every, documents));
+}
+
+std::string fingerprint_of(const TokenFiles& tokens, const DataConfig& config) {
+  return hash128(fmt::format("tokens {} {} {} {}", tokens.vocabulary(), tokens.hash(), config.block_bytes,
+                             config.held_out_every));
+}
+
+std::string size_of(const Shard& shard, const DataConfig& config) {
+  return fmt::format("{} tokens ({}), {} documents{}", shard.tokens(), config.tokenizer,
+                     shard.documents().size(), config.documents ? ", masked from each other" : "");
+}
+
+std::string size_of(const TokenFiles& tokens, const DataConfig&) {
+  return fmt::format("{} tokens (uint{}) of {} in {} file{}", tokens.tokens(), 8 * tokens.token_bytes(),
+                     tokens.vocabulary(), tokens.files(), tokens.files() == 1 ? "" : "s");
+}
+
 }  // namespace
 
 void Dataset::check_length(int64 T) const {
@@ -62,7 +104,15 @@ void Dataset::check_length(int64 T) const {
     fail_input(
         "data.corpus = \"{}\": too short: windows of {} tokens need {} to train on, {} of its {} "
         "tokens are; use a longer corpus, a shorter context or smaller data.block_bytes (now {})",
-        config_.corpus, T, T + 2, train_.tokens(), shard_.tokens(), config_.block_bytes);
+        config_.corpus, T, T + 2, train_.tokens(), tokens(), config_.block_bytes);
+}
+
+void Dataset::check_windows(int64 T) const {
+  if (evaluation_windows(T) < 1)
+    fail_input(
+        "data.corpus = \"{}\": too short: windows of {} tokens need {} held out, {} of its {} tokens are; "
+        "use a longer corpus, a shorter context or smaller data.held_out_every (now {})",
+        config_.corpus, T, T + 1, held_out_tokens(), tokens(), config_.held_out_every);
 }
 
 void Dataset::mark_documents(const Stream& stream, int64 begin, int64 row, Batch& out) const {
@@ -88,11 +138,11 @@ void Dataset::read_row(const Stream& stream, int64 begin, int64 row, Batch& out)
   for (int64 t = 0; t < T;) {
     const Range source = stream.split.source(begin + t);
     const int64 n = std::min(source.size(), T - t);
-    shard_.read(source.begin, n, tokens + t);
+    read(source.begin, n, tokens + t);
     t += n;
   }
   std::copy(tokens + 1, tokens + T, targets);
-  shard_.read(stream.split.source(begin + T).begin, 1, targets + T - 1);
+  read(stream.split.source(begin + T).begin, 1, targets + T - 1);
   out.scored += T;
   if (config_.documents) mark_documents(stream, begin, row, out);
 }
@@ -148,37 +198,37 @@ void Dataset::evaluation_batch(int64 first_window, int64 rows, int64 T, Batch& o
 
 Dataset open_dataset(const DataConfig& config, int64 context) {
   check(config);
-  const Tokenizer tokenizer = tokenizer_named(config.tokenizer);
   Dataset data;
   data.config_ = config;
-  data.shard_ = cached_shard(read_corpus(config.corpus), tokenizer, config.cache);
-  const Shard& shard = data.shard_;
-  data.train_ = Split(Split::Side::train, shard.tokens(), config.block_bytes, config.held_out_every);
-  data.held_out_ = Split(Split::Side::held_out, shard.tokens(), config.block_bytes, config.held_out_every);
-  data.check_length(context);
-  if (data.evaluation_windows(context) < 1)
-    fail_input(
-        "data.corpus = \"{}\": too short: windows of {} tokens need {} held out, {} of its {} tokens are; "
-        "use a longer corpus, a shorter context or smaller data.held_out_every (now {})",
-        config.corpus, context, context + 1, data.held_out_tokens(), shard.tokens(), config.held_out_every);
-  if (config.documents) {
-    data.train_documents_ = data.train_.document_starts(shard.documents());
-    data.held_out_documents_ = data.held_out_.document_starts(shard.documents());
+  int64 token_bytes = 1;
+  if (const std::vector<std::string> files = token_files(config.corpus); !files.empty()) {
+    TokenFiles tokens = opened(files, config);
+    token_bytes = tokens.token_bytes();
+    data.tokens_ = std::move(tokens);
+  } else {
+    data.tokens_ = text_shard(config);
   }
-  const std::string documents =
-      config.documents ? hash128(std::as_bytes(std::span(shard.documents()))) : "none";
-  data.fingerprint_ = hash128(fmt::format("{} {} {} {} {}", shard.vocabulary(), hash128(shard.token_bytes()),
-                                          config.block_bytes, config.held_out_every, documents));
+  const int64 block = config.block_bytes / token_bytes;
+  data.train_ = Split(Split::Side::train, data.tokens(), block, config.held_out_every);
+  data.held_out_ = Split(Split::Side::held_out, data.tokens(), block, config.held_out_every);
+  data.check_length(context);
+  data.check_windows(context);
+  if (config.documents) {
+    const std::vector<int64>& documents = std::get<Shard>(data.tokens_).documents();
+    data.train_documents_ = data.train_.document_starts(documents);
+    data.held_out_documents_ = data.held_out_.document_starts(documents);
+  }
+  data.fingerprint_ =
+      std::visit([&](const auto& tokens) { return fingerprint_of(tokens, config); }, data.tokens_);
   return data;
 }
 
 std::string describe(const Dataset& dataset) {
   const DataConfig& config = dataset.config_;
-  return fmt::format(
-      "{}: {} tokens ({}), {} documents{}; {} to train on, {} held out (every {}th block of {})",
-      config.corpus, dataset.shard_.tokens(), config.tokenizer, dataset.shard_.documents().size(),
-      config.documents ? ", masked from each other" : "", dataset.train_tokens(), dataset.held_out_tokens(),
-      config.held_out_every, config.block_bytes);
+  return fmt::format("{}: {}; {} to train on, {} held out (every {}th block of {})", config.corpus,
+                     std::visit([&](const auto& tokens) { return size_of(tokens, config); }, dataset.tokens_),
+                     dataset.train_tokens(), dataset.held_out_tokens(), config.held_out_every,
+                     dataset.held_out_.block());
 }
 
 }  // namespace fovea

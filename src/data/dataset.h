@@ -1,12 +1,14 @@
 #pragma once
 
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "config/config.h"
 #include "core/types.h"
 #include "data/shard.h"
 #include "data/split.h"
+#include "data/token_files.h"
 
 namespace fovea {
 
@@ -29,12 +31,14 @@ struct Batch {
 /// checkpoint saves is the index of the next sample, whatever the batch size, ranks or threads.
 class Dataset {
  public:
-  int64 vocabulary() const { return shard_.vocabulary(); }
+  int64 vocabulary() const {
+    return std::visit([](const auto& tokens) { return tokens.vocabulary(); }, tokens_);
+  }
   int64 train_tokens() const { return train_.tokens(); }
   int64 held_out_tokens() const { return held_out_.tokens(); }
   /// Bytes of text that the held-out tokens stand for; bits per byte = nats per token / ln 2 *
-  /// held_out_tokens / held_out_bytes.
-  int64 held_out_bytes() const { return held_out_.tokens(); }
+  /// held_out_tokens / held_out_bytes. 0: nobody knows, the corpus being tokens.
+  int64 held_out_bytes() const { return std::holds_alternative<Shard>(tokens_) ? held_out_.tokens() : 0; }
   /// Names the tokens and how they are split, for the identity of a run: 32 hex digits.
   const std::string& fingerprint() const { return fingerprint_; }
 
@@ -56,20 +60,28 @@ class Dataset {
     const Split& split;
     const std::vector<int64>& document_starts;
   };
+  int64 tokens() const {
+    return std::visit([](const auto& tokens) { return tokens.tokens(); }, tokens_);
+  }
+  void read(int64 begin, int64 count, int32* out) const {
+    std::visit([&](const auto& tokens) { tokens.read(begin, count, out); }, tokens_);
+  }
+  void check_windows(int64 T) const;
   void check_length(int64 T) const;
   void read_row(const Stream& stream, int64 begin, int64 row, Batch& out) const;
   void mark_documents(const Stream& stream, int64 begin, int64 row, Batch& out) const;
 
   DataConfig config_;
-  Shard shard_;
+  std::variant<Shard, TokenFiles> tokens_;  ///< text in the cache, or tokens where they lie
   Split train_, held_out_;
   std::vector<int64> train_documents_, held_out_documents_;  ///< empty without data.documents
   std::string fingerprint_;
 };
 
-/// Reads the corpus that `config` names, makes its shard in config.cache unless it is there, and opens it.
-/// Throws UserError: usage (a value out of range), input (the corpus or its shard is not as it must be, or
-/// either split has no window of `context` tokens), failed (the cache cannot be written).
+/// Opens the token files that `config` names; or reads its text, makes its shard in config.cache unless it is
+/// there, and opens that. Throws UserError: usage (a value out of range), input (the corpus or its shard is
+/// not as it must be, or either split has no window of `context` tokens), failed (the cache cannot be
+/// written).
 Dataset open_dataset(const DataConfig& config, int64 context);
 
 /// One line: corpus, sizes, split.

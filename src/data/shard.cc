@@ -1,7 +1,6 @@
 #include "data/shard.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <string>
 #include <type_traits>
@@ -11,8 +10,6 @@
 
 namespace fovea {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "shards are little-endian and read in place");
 
 constexpr char kMagic[8] = {'f', 'o', 'v', 'e', 'a', 's', 'h', 'd'};
 constexpr uint32 kVersion = 1;
@@ -33,25 +30,6 @@ static_assert(sizeof(Header) == 64 && std::is_trivially_copyable_v<Header>);
 
 uint64 checksum(const Header& header) {
   return hash64(std::as_bytes(std::span(&header, 1)).first(offsetof(Header, header_checksum)));
-}
-
-template <class F>
-auto with_width(int64 token_bytes, F&& f) {
-  switch (token_bytes) {
-    case 1:
-      return f.template operator()<std::uint8_t>();
-    case 2:
-      return f.template operator()<uint16>();
-    default:
-      return f.template operator()<uint32>();
-  }
-}
-
-template <class T>
-T token_at(std::span<const std::byte> tokens, int64 i) {
-  T token;
-  std::memcpy(&token, tokens.data() + static_cast<size_t>(i) * sizeof(T), sizeof(T));
-  return token;
 }
 
 /// The header, when the file's sizes and checksums agree with it.
@@ -105,13 +83,10 @@ std::vector<int64> checked_documents(std::span<const std::byte> table, int64 tok
   return documents;
 }
 
-template <class T>
-void check_tokens(std::span<const std::byte> tokens, int64 vocabulary, const std::string& path) {
-  const auto count = static_cast<int64>(tokens.size() / sizeof(T));
-  for (int64 i = 0; i < count; ++i)
-    if (token_at<T>(tokens, i) >= vocabulary)
-      fail_input("{}: token {} is {}, beyond the vocabulary of {}; make the shard again with its tokenizer",
-                 path, i, token_at<T>(tokens, i), vocabulary);
+void check_tokens(const TokenSpan& tokens, int64 vocabulary, const std::string& path) {
+  if (const auto i = tokens.first_beyond(vocabulary))
+    fail_input("{}: token {} is {}, beyond the vocabulary of {}; make the shard again with its tokenizer",
+               path, *i, tokens[*i], vocabulary);
 }
 
 }  // namespace
@@ -142,22 +117,12 @@ Shard::Shard(const std::filesystem::path& path) : file_(path) {
   const std::string name = path.string();
   const Header header = checked_header(file_.bytes(), name);
   vocabulary_ = static_cast<int64>(header.vocabulary);
-  width_ = header.token_bytes;
-  count_ = static_cast<int64>(header.tokens);
   source_ = header.source;
   const auto payload = file_.bytes().subspan(sizeof(header));
   const size_t table = header.documents * sizeof(uint64);
-  documents_ = checked_documents(payload.first(table), count_, name);
-  tokens_ = payload.subspan(table);
-  with_width(width_, [&]<class T>() { check_tokens<T>(tokens_, vocabulary_, name); });
-}
-
-void Shard::read(int64 begin, int64 count, int32* out) const {
-  FOVEA_CHECK(begin >= 0 && count >= 0 && begin <= count_ - count, "tokens [{}, {}) of a shard of {}", begin,
-              begin + count, count_);
-  with_width(width_, [&]<class T>() {
-    for (int64 i = 0; i < count; ++i) out[i] = static_cast<int32>(token_at<T>(tokens_, begin + i));
-  });
+  documents_ = checked_documents(payload.first(table), static_cast<int64>(header.tokens), name);
+  tokens_ = {payload.subspan(table), header.token_bytes};
+  check_tokens(tokens_, vocabulary_, name);
 }
 
 }  // namespace fovea

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/file.h"
-#include "core/types.h"
+#include "data/token_span.h"
 
 namespace fovea {
 
@@ -30,18 +30,18 @@ class Shard {
   explicit Shard(const std::filesystem::path& path);
 
   int64 vocabulary() const { return vocabulary_; }
-  int64 tokens() const { return count_; }
+  int64 tokens() const { return tokens_.size(); }
   uint64 source() const { return source_; }
   const std::vector<int64>& documents() const { return documents_; }
-  std::span<const std::byte> token_bytes() const { return tokens_; }
+  std::span<const std::byte> token_bytes() const { return tokens_.bytes; }
   /// Tokens [begin, begin + count) into out.
-  void read(int64 begin, int64 count, int32* out) const;
+  void read(int64 begin, int64 count, int32* out) const { tokens_.read(begin, count, out); }
 
  private:
   MappedFile file_;
-  int64 vocabulary_ = 0, width_ = 1, count_ = 0;
+  int64 vocabulary_ = 0;
   uint64 source_ = 0;
-  std::span<const std::byte> tokens_;
+  TokenSpan tokens_;
   std::vector<int64> documents_;
 };
 

@@ -16,6 +16,7 @@ class Split {
   Split(Side side, int64 corpus_tokens, int64 block, int64 every);
 
   int64 tokens() const { return blocks_ * block_; }
+  int64 block() const { return block_; }
   /// The contiguous tokens of the corpus that stand at the stream's index, up to the end of its block.
   Range source(int64 index) const;
   /// Where the stream's text stops being one document: the documents' beginnings and the places where the

@@ -83,7 +83,8 @@ void read_step(const Line& line, JournalContents& into) {
 }
 
 void read_evaluation(const Line& line, JournalContents& into) {
-  const Evaluation evaluation{line.integer("step"), line.real("loss"), line.real("bits_per_byte")};
+  Evaluation evaluation{line.integer("step"), line.real("loss"), std::nullopt};
+  if (line.json.contains("bits_per_byte")) evaluation.bits_per_byte = line.real("bits_per_byte");
   if (!into.evaluations.empty() && evaluation.step < into.evaluations.back().step)
     fail_input("{}: the evaluation goes back to step {}", line.where, evaluation.step);
   into.evaluations.push_back(evaluation);
@@ -213,11 +214,9 @@ void Journal::append(const JournalStep& s) {
 }
 
 void Journal::append(const Evaluation& e) {
-  write_line(Json{{"event", "evaluation"},
-                  {"step", e.step},
-                  {"loss", number(e.loss)},
-                  {"bits_per_byte", number(e.bits_per_byte)}}
-                 .dump());
+  Json line{{"event", "evaluation"}, {"step", e.step}, {"loss", number(e.loss)}};
+  if (e.bits_per_byte) line["bits_per_byte"] = number(*e.bits_per_byte);
+  write_line(line.dump());
 }
 
 void Journal::append(const JournalEnd& e) {

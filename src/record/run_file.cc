@@ -134,26 +134,30 @@ void write_series(const Group& root, const StepSeries& series) {
 void write_evaluations(const Group& root, const RunRecord& r) {
   const Group group = root.create_group("evaluations");
   std::vector<int64> step;
-  std::vector<double> loss, bits;
+  std::vector<double> loss, bits;  // bits: none where the bytes of the text are not known
   for (const Evaluation& e : r.evaluations) {
     step.push_back(e.step);
     loss.push_back(e.loss);
-    bits.push_back(e.bits_per_byte);
+    if (e.bits_per_byte) bits.push_back(*e.bits_per_byte);
   }
+  const bool bytes_known = bits.size() == step.size();
+  FOVEA_CHECK(bytes_known || bits.empty(), "{} of {} evaluations know the bytes", bits.size(), step.size());
   group.write("step", step);
   describe(group, "step", "1", "optimizer steps done before the evaluation");
   group.make_scale("step");
   group.write("loss", loss);
   describe(group, "loss", "nat/token", "mean cross entropy over the held-out split");
-  group.write("bits_per_byte", bits);
-  describe(group, "bits_per_byte", "bit/byte", "the same, per byte of text");
   group.attach_scale("loss", 0, "step");
-  group.attach_scale("bits_per_byte", 0, "step");
+  if (bytes_known) {
+    group.write("bits_per_byte", bits);
+    describe(group, "bits_per_byte", "bit/byte", "the same, per byte of text");
+    group.attach_scale("bits_per_byte", 0, "step");
+  }
   if (r.evaluations.empty()) return;
   const Group last = root.create_group("final");
   write_scalar(last, "step", step.back(), "1", "optimizer steps done");
   write_scalar(last, "loss", loss.back(), "nat/token", "held-out loss at the last evaluation");
-  write_scalar(last, "bits_per_byte", bits.back(), "bit/byte", "the same, per byte of text");
+  if (bytes_known) write_scalar(last, "bits_per_byte", bits.back(), "bit/byte", "the same, per byte of text");
 }
 
 void write_numbers(const Group& root, const RunRecord& r) {
@@ -234,11 +238,13 @@ std::vector<Evaluation> read_evaluations(const Group& root) {
   const Group group = root.group("evaluations");
   const auto step = group.read_list<int64>("step");
   const auto loss = group.read_list<double>("loss");
-  const auto bits = group.read_list<double>("bits_per_byte");
   expect_length(group, "loss", loss.size(), step.size());
-  expect_length(group, "bits_per_byte", bits.size(), step.size());
   std::vector<Evaluation> evaluations;
-  for (size_t i = 0; i < step.size(); ++i) evaluations.push_back({step[i], loss[i], bits[i]});
+  for (size_t i = 0; i < step.size(); ++i) evaluations.push_back({step[i], loss[i], std::nullopt});
+  if (!group.has("bits_per_byte")) return evaluations;
+  const auto bits = group.read_list<double>("bits_per_byte");
+  expect_length(group, "bits_per_byte", bits.size(), step.size());
+  for (size_t i = 0; i < step.size(); ++i) evaluations[i].bits_per_byte = bits[i];
   return evaluations;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -74,9 +75,9 @@ struct StepSeries {
 
 /// Over every window of the held-out split.
 struct Evaluation {
-  int64 step = 0;            ///< after this many optimizer steps; 0: before the first
-  double loss = 0;           ///< nat/token
-  double bits_per_byte = 0;  ///< bit/byte
+  int64 step = 0;                       ///< after this many optimizer steps; 0: before the first
+  double loss = 0;                      ///< nat/token
+  std::optional<double> bits_per_byte;  ///< bit/byte; empty: the corpus is tokens of unknown text
 };
 
 struct MemoryUse {

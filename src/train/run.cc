@@ -143,9 +143,11 @@ void Run::evaluate() {
   const Clock::time_point begin = Clock::now();
   const EvaluationResult result = trainer_.evaluate();
   evaluation_seconds_ += seconds_since(begin);
-  const double bits = result.loss / std::numbers::ln2 * static_cast<double>(dataset_.held_out_tokens()) /
-                      static_cast<double>(dataset_.held_out_bytes());
-  journal_.append(Evaluation{trainer_.steps_done(), result.loss, bits});
+  Evaluation evaluation{trainer_.steps_done(), result.loss, std::nullopt};
+  if (const int64 bytes = dataset_.held_out_bytes(); bytes > 0)
+    evaluation.bits_per_byte = result.loss / std::numbers::ln2 *
+                               static_cast<double>(dataset_.held_out_tokens()) / static_cast<double>(bytes);
+  journal_.append(evaluation);
 }
 
 void Run::save_checkpoint() {

@@ -62,9 +62,8 @@ TEST(Errors, ReadAsTheyShould) {
        "\"every K\" (gradient checkpointing: none, what is cheap (selective), every block, or every K-th "
        "(\"every 2\"))"},
       {"data.corpus = \"\"",
-       "2 x.toml:1:15: data.corpus is \"\": must be a string, not empty (text to train on: kjv, or a file, "
-       "folder or "
-       "glob)"},
+       "2 x.toml:1:15: data.corpus is \"\": must be a string, not empty (what to train on: kjv, a text file, "
+       "folder or glob, or .bin token files)"},
       // keys
       {"[train]\n  leraning = 1", "2 x.toml:2:3: unknown key train.leraning: docs/config.md lists them all"},
       {"[train]\nwarmpu = 1", "2 x.toml:2:1: unknown key train.warmpu: did you mean train.warmup?"},

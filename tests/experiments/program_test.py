@@ -139,6 +139,14 @@ class Input(ProgramTest):
         (self.folder / "short.txt").write_text("too short")
         self.assertIn("short.txt", self.refused(INPUT, "run", "tiny.toml", "data.corpus=short.txt"))
 
+    def test_token_files(self):
+        (self.folder / "raw.bin").write_bytes(bytes(range(200)) * 40 + b"x")
+        line = self.refused(INPUT, "run", "tiny.toml", "data.corpus=raw.bin")
+        self.assertTrue(line.startswith("raw.bin: byte 8000: half a token"), line)
+        (self.folder / "raw.bin").write_bytes(bytes(range(200)) * 40)
+        line = self.refused(INPUT, "run", "tiny.toml", "data.corpus=raw.bin", "data.vocab=1000")
+        self.assertTrue(line.startswith("raw.bin: byte 4: token 2 is 1284, beyond data.vocab of 1000"), line)
+
     def test_a_damaged_result_of_an_earlier_run(self):
         self.fovea("run", "tiny.toml", "--out", "study")
         [file] = (self.folder / "study").glob("*/run.h5")

@@ -52,6 +52,16 @@ TEST(JournalFile, ComesBackExactly) {
   EXPECT_EQ(read.last_time, 105);
 }
 
+TEST(JournalFile, AnEvaluationOfUnknownTextHasNoBitsPerByte) {
+  const TemporaryDirectory directory;
+  Journal journal = Journal::create(directory / "j");
+  journal.append(Evaluation{0, 2.5, std::nullopt});
+  journal.append(Evaluation{0, 2.5, 3.5});
+  const JournalContents read = read_journal(directory / "j");
+  EXPECT_EQ(read.evaluations[0].bits_per_byte, std::nullopt);
+  EXPECT_EQ(read.evaluations[1].bits_per_byte, 3.5);
+}
+
 TEST(JournalFile, KeepsWhatIsNotFinite) {
   const TemporaryDirectory directory;
   Journal journal = Journal::create(directory / "j");

@@ -65,10 +65,23 @@ TEST(RunFile, ComesBackExactly) {
   ASSERT_EQ(read.evaluations.size(), 3U);
   EXPECT_EQ(final_evaluation(read).loss, 1.31);
   EXPECT_EQ(read.evaluations[1].step, 500);
+  EXPECT_EQ(read.evaluations[1].bits_per_byte, 2.1);
   EXPECT_EQ(read.memory.predicted_bytes, wrote.memory.predicted_bytes);
   EXPECT_EQ(read.memory.measured_peak_bytes, wrote.memory.measured_peak_bytes);
   EXPECT_EQ(read.memory.scratch_bytes, wrote.memory.scratch_bytes);
   EXPECT_EQ(read.seconds, wrote.seconds);
+}
+
+TEST(RunFile, EvaluationsOfUnknownTextHaveNoBitsPerByte) {
+  const TemporaryDirectory directory;
+  RunRecord record = full_record();
+  for (Evaluation& evaluation : record.evaluations) evaluation.bits_per_byte.reset();
+  write_run_file(directory / "run.h5", record);
+  const RunRecord read = read_run_file(directory / "run.h5");
+  ASSERT_EQ(read.evaluations.size(), 3U);
+  EXPECT_EQ(read.evaluations[2].loss, 1.31);
+  EXPECT_EQ(read.evaluations[2].bits_per_byte, std::nullopt);
+  EXPECT_FALSE(h5::open_file(directory / "run.h5").group("evaluations").has("bits_per_byte"));
 }
 
 TEST(RunFile, AnEmptyRecordComesBack) {

@@ -171,7 +171,7 @@ TEST_F(Runs, EvaluateOnTheWayAndAtTheEnd) {
   EXPECT_EQ(outcome.evaluated_at, (std::vector<int64>{4, 8, 10}));
   const RunRecord record = read_run_file(run.folder / "calm" / kRunFileName);
   for (const Evaluation& evaluation : record.evaluations)
-    EXPECT_NEAR(evaluation.bits_per_byte, evaluation.loss / std::log(2), 1e-12);  // a token is a byte
+    EXPECT_NEAR(evaluation.bits_per_byte.value(), evaluation.loss / std::log(2), 1e-12);  // a token is a byte
 }
 
 TEST_F(Runs, SayHowFarTheyAre) {

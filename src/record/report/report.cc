@@ -35,7 +35,8 @@ std::string run_row(const Run& run) {
     row += "<td></td><td></td>";
   } else {
     row += number(r.evaluations.back().loss, "/final/loss", 4, 1);
-    row += number(r.evaluations.back().bits_per_byte, "/final/bits_per_byte", 4, 1);
+    const std::optional<double>& bits = r.evaluations.back().bits_per_byte;
+    row += bits ? number(*bits, "/final/bits_per_byte", 4, 1) : "<td></td>";
   }
   return row + number(r.seconds, "/timing/total", 1, 1) + "</tr>\n";
 }
