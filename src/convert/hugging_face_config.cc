@@ -237,7 +237,7 @@ void read_gpt2(const Keys& keys, HuggingFaceConfig& config) {
   model.norm_epsilon = keys.number("layer_norm_epsilon", 1e-5);
   model.activation = activation_of(keys, keys.string("activation_function", "gelu_new"));
   model.tie_embeddings = yes_no(keys.boolean("tie_word_embeddings", true));
-  if (!keys.boolean("scale_attn_weights", true)) keys.fail("scale_attn_weights = false is not supported");
+  if (!keys.boolean("scale_attn_weights", true)) model.attention_scale = 1;
   if (keys.boolean("scale_attn_by_inverse_layer_idx", false))
     keys.fail("scale_attn_by_inverse_layer_idx is not supported");
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace fovea {
 namespace {
 
@@ -57,6 +59,8 @@ std::string describe(const DecoderShape& shape) {
   add(extras, shape.post_norms, "post-norms");
   add(extras, shape.parallel_residual, "parallel residual");
   add(extras, shape.embedding_scale != 1, "scaled embeddings");
+  if (shape.attention_scale != 1 / std::sqrt(static_cast<float>(shape.head_dim)))
+    extras += fmt::format(", attention scale {:g}", shape.attention_scale);
   if (shape.attention_softcap > 0) extras += fmt::format(", attention softcap {:g}", shape.attention_softcap);
   if (shape.logit_softcap > 0) extras += fmt::format(", logit softcap {:g}", shape.logit_softcap);
   line("layers", layers_text(shape));

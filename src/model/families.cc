@@ -89,6 +89,7 @@ void override_family(DecoderShape& shape, const ModelConfig& config) {
   shape.parallel_residual = choose(config.parallel_residual, shape.parallel_residual);
   if (config.embedding_scale != "family")
     shape.embedding_scale = config.embedding_scale == "yes" ? std::sqrt(static_cast<float>(shape.width)) : 1;
+  if (config.attention_scale > 0) shape.attention_scale = static_cast<float>(config.attention_scale);
   if (config.attention_softcap >= 0) shape.attention_softcap = static_cast<float>(config.attention_softcap);
   if (config.logit_softcap >= 0) shape.logit_softcap = static_cast<float>(config.logit_softcap);
   shape.rope.interleaved = config.rope_interleaved;

@@ -148,7 +148,8 @@ TEST(HuggingFace, ConfigurationsThatCannotBeAreRefusedInOneLine) {
               HasSubstr("rope_type \"yarn\" is not supported"));
   EXPECT_THAT(error({{"rope_parameters", nullptr}, {"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}),
               HasSubstr("rope_type \"linear\" is not supported"));
-  EXPECT_THAT(error_with("gpt2", {{"scale_attn_weights", false}}), HasSubstr("scale_attn_weights"));
+  EXPECT_THAT(error_with("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}),
+              HasSubstr("scale_attn_by_inverse_layer_idx is not supported"));
   EXPECT_THAT(error_with("qwen2_bias_tied", {{"layer_types", {"full_attention"}}}),
               HasSubstr("names 1 layers"));
   EXPECT_THAT(error_with("qwen2_bias_tied", {{"layer_types", {"full_attention", "sliding_attention"}}}),
@@ -284,16 +285,28 @@ TEST(HuggingFace, Qwen3FindsEachTensorItsPlace) {
                  1);
 }
 
+/// A golden model with another config.json.
+ImportedModel import_with(const std::string& name, const json& changes) {
+  const TemporaryFolder folder;
+  json config = json::parse(read_file(kGolden / name / "config.json"));
+  config.merge_patch(changes);
+  write_file_atomically(folder / "config.json", config.dump());
+  std::filesystem::copy(kGolden / name / "model.safetensors", folder / "model.safetensors");
+  return import_hugging_face(folder.path());
+}
+
+// GPT-2 can do without 1 / sqrt(head_dim).
+TEST(HuggingFace, UnscaledScoresOfGpt2AreReadAsSuch) {
+  const ImportedModel scaled = import_with("gpt2", {{"scale_attn_weights", true}}),
+                      unscaled = import_with("gpt2", {{"scale_attn_weights", false}});
+  EXPECT_EQ(decoder_of(scaled).shape().attention_scale,
+            1 / std::sqrt(static_cast<float>(scaled.config.head_dim)));
+  EXPECT_EQ(decoder_of(unscaled).shape().attention_scale, 1);
+  EXPECT_EQ(unscaled.parameters, scaled.parameters);
+}
+
 // transformers 4 spelled the same models otherwise.
 TEST(HuggingFace, OldSpellingsMeanTheSame) {
-  const auto import_with = [](const std::string& name, const json& changes) {
-    const TemporaryFolder folder;
-    json config = json::parse(read_file(kGolden / name / "config.json"));
-    config.merge_patch(changes);
-    write_file_atomically(folder / "config.json", config.dump());
-    std::filesystem::copy(kGolden / name / "model.safetensors", folder / "model.safetensors");
-    return import_hugging_face(folder.path());
-  };
   const json without_rope = {{"rope_parameters", nullptr}, {"rope_scaling", nullptr}};
   json old_llama = without_rope, old_neox = without_rope;
   old_llama["rope_theta"] = 500000.0;

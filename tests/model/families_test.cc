@@ -153,6 +153,7 @@ TEST(Families, WhatTheConfigurationSaysStandsOverThem) {
     c.position = "learned";
     c.qkv_bias = c.out_bias = c.mlp_bias = c.tie_embeddings = c.qk_norm = c.parallel_residual = "yes";
     c.embedding_scale = "yes";
+    c.attention_scale = 1.5;
     c.attention_softcap = 5;
     c.logit_softcap = 6;
     c.kv_heads = 2;
@@ -167,6 +168,7 @@ TEST(Families, WhatTheConfigurationSaysStandsOverThem) {
   EXPECT_TRUE(shape.qkv_bias && shape.out_bias && shape.mlp_bias && shape.tie_embeddings && shape.qk_norm &&
               shape.parallel_residual);
   EXPECT_EQ(shape.embedding_scale, 8);
+  EXPECT_EQ(shape.attention_scale, 1.5f);
   EXPECT_EQ(shape.attention_softcap, 5);
   EXPECT_EQ(shape.logit_softcap, 6);
   EXPECT_EQ(shape.group(), 2);
@@ -232,6 +234,9 @@ TEST(Describe, SaysWhatTheFamilyChose) {
                             "GELU (tanh), gated", "RMSNorm, epsilon 1e-06, weight 1 + w",
                             "post-norms, scaled embeddings", "attention softcap 50, logit softcap 30"})
     EXPECT_THAT(text, testing::HasSubstr(words));
+  config.attention_scale = 1;
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("attention scale")));
+  EXPECT_THAT(describe(decoder_shape(config, 256)), testing::HasSubstr("attention scale 1, attention softcap"));
   config = {};
   config.family = "gpt2";
   const std::string plain = describe(decoder_shape(config, 256));

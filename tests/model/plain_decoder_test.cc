@@ -156,6 +156,10 @@ class PlainDecoder {
     const bool window = kinds[static_cast<size_t>(layer) % kinds.size()] == "window";
     return {window ? std::max(start, row - config.sliding_window + 1) : start, row + 1};
   }
+  double scale() const {
+    const double configured = model_.model_case().config.attention_scale;
+    return configured > 0 ? configured : 1 / std::sqrt(static_cast<double>(shape_.head_dim));
+  }
   Rows attended(int64 layer, const Rows& n, const std::string& name) const {
     const auto d = static_cast<size_t>(shape_.head_dim);
     Rows q, k, v, out;
@@ -171,7 +175,7 @@ class PlainDecoder {
         const size_t kv = h / static_cast<size_t>(shape_.group());
         double sum = 0;
         for (auto j = static_cast<size_t>(keys.begin); j < static_cast<size_t>(keys.end); ++j) {
-          const double score = dot(&q[row][h * d], &k[j][kv * d], d) / std::sqrt(static_cast<double>(d));
+          const double score = scale() * dot(&q[row][h * d], &k[j][kv * d], d);
           const double weight = std::exp(capped(score, shape_.attention_softcap));
           sum += weight;
           for (size_t i = 0; i < d; ++i) concatenated[h * d + i] += weight * v[j][kv * d + i];

@@ -57,6 +57,7 @@ std::vector<ModelCase> make_cases() {
   });
   add("llama_no_positions", "llama", [](ModelCase& c) { c.config.position = "none"; });
   add("llama_learned", "llama", [](ModelCase& c) { c.config.position = "learned"; });
+  add("llama_attention_scale", "llama", [](ModelCase& c) { c.config.attention_scale = 1.25; });
   add("llama_biases", "llama", [](ModelCase& c) {
     c.config.qkv_bias = c.config.out_bias = c.config.mlp_bias = "yes";
     c.config.activation = "gelu";

@@ -211,6 +211,16 @@ TEST(Probe, NamesWhereNaNBegan) {
   }
 }
 
+TEST(AttentionScale, OfTheFamilySaidAloudChangesNoBit) {
+  ModelCase said = case_named("llama");  // heads of 4
+  said.config.attention_scale = 0.5;
+  for (const How& how : {How{}, on_cpu(kF32), on_cpu(kBf16)}) {
+    EXPECT_TRUE(SmallModel(said, how).train().bits == SmallModel(case_named("llama"), how).train().bits);
+    EXPECT_FALSE(SmallModel(case_named("llama_attention_scale"), how).train().bits ==
+                 SmallModel(said, how).train().bits);
+  }
+}
+
 TEST(RecomputePolicy, IsReadFromItsName) {
   EXPECT_EQ(recompute_policy_named("none").every, 0);
   EXPECT_EQ(recompute_policy_named("block").every, 1);
