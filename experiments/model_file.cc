@@ -13,15 +13,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of a model that no run made: what it holds.
+std::string identity_of(const std::vector<float>& parameters) {
+  return hash128(std::as_bytes(std::span(parameters)));
+}
+
 ModelFile read_own(const fs::path& path) {
   const SafeTensors file(path);
   const CheckpointInfo info = checkpoint_info(file);
   ModelFile model;
-  model.config = config_from_text(info.config, path.string() + ": config").model;
+  const Config config = config_from_text(info.config, path.string() + ": config");
+  model.config = config.model;
   model.vocabulary = info.vocabulary;
   if (model.vocabulary < 1 || model.vocabulary > (int64{1} << 24))
     fail_input("{}: a vocabulary of {} tokens", path.string(), model.vocabulary);
   model.parameters = read_weights(file, Decoder(model.shape()).layout());
+  if (info.identity != identity_of(model.parameters)) model.run = config;
   return model;
 }
 
@@ -33,7 +40,7 @@ ModelFile read_model(const fs::path& path) {
   if (fs::is_directory(path)) {
     if (is_hugging_face_model(path)) {
       ImportedModel imported = import_hugging_face(path);
-      return {imported.config, imported.vocabulary, std::move(imported.parameters)};
+      return {imported.config, imported.vocabulary, std::move(imported.parameters), {}};
     }
     if (!fs::exists(path / kModelFileName))
       fail_input("{}: neither a finished run ({}) nor a Hugging Face model (config.json)", path.string(),
@@ -59,9 +66,8 @@ void convert_model(const fs::path& source, const fs::path& destination, const Co
   Config config;
   config.model = model.config;
   const View weights(model.parameters.data(), DType::f32, {to.layout().elements()});
-  // Named by what it holds, as no run made it.
-  const std::string identity = hash128(std::as_bytes(std::span(model.parameters)));
-  write_model(destination, to.layout(), weights, {0, identity, toml_text(config), model.vocabulary});
+  write_model(destination, to.layout(), weights,
+              {0, identity_of(model.parameters), toml_text(config), model.vocabulary});
 }
 
 }  // namespace fovea

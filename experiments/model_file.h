@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,8 @@ namespace fovea {
 struct ModelFile {
   ModelConfig config;
   int64 vocabulary = 0;
-  std::vector<float> parameters;  ///< in the order of Decoder(shape()).layout(), gaps zero
+  std::vector<float> parameters;   ///< in the order of Decoder(shape()).layout(), gaps zero
+  std::optional<Config> run = {};  ///< the configuration of the run that left it; none: no run did
   DecoderShape shape() const;
 };
 

@@ -9,6 +9,7 @@
 #include "experiments/attention_file.h"
 #include "experiments/describe_plan.h"
 #include "experiments/devices.h"
+#include "experiments/inspect.h"
 #include "experiments/run_study.h"
 #include "experiments/score.h"
 #include "experiments/selftest.h"
@@ -32,9 +33,9 @@ CLI::Validator one_of(std::vector<std::string> words) {
 
 // What the subcommands take; one struct, since CLI11 binds options to places that outlive the parsing.
 struct Arguments {
-  std::string config, directory, source, destination, in, out, backend = "auto", stale = "rerun";
+  std::string config, directory, source, destination, in, out, text, backend = "auto", stale = "rerun";
   std::vector<std::string> overrides, command;
-  int64 jobs = 1, threads = 0;
+  int64 jobs = 1, threads = 0, sequences = 8, group = 2;
   bool dry_run = false, quiet = false;
   ConvertOptions convert;
 };
@@ -72,6 +73,19 @@ ExitCode report(const Arguments& a) {
     else if (file.extension() == ".pdf")
       figures += (figures.empty() ? "" : ", ") + file.stem().string();
   if (!figures.empty()) fmt::print("figures beside it, as PDF and SVG: {}\n", figures);
+  return ExitCode::done;
+}
+
+ExitCode inspect_models(const Arguments& a) {
+  InspectOptions options;
+  options.text = a.text;
+  options.tokens = a.in;
+  options.sequences = a.sequences;
+  options.group = a.group;
+  options.backend = backend_named(a.backend);
+  options.threads = all_threads(a.threads);
+  options.command = a.command;
+  fmt::print("{}", inspect_path(a.source, a.out, options));
   return ExitCode::done;
 }
 
@@ -159,6 +173,22 @@ void Commands::add_models() {
       ->required();
   sub->add_option("--tokens", a_.in, "HDF5 file with tokens (B, T)")->type_name("FILE")->required();
   sub->add_option("--out", a_.out, "HDF5 file to write")->type_name("FILE")->required();
+  add_backend(sub);
+
+  sub = command("inspect", "Say what a model's attention heads do, and how large scores and gradients are",
+                inspect_models);
+  sub->add_option("MODEL", a_.source, "as for score, or a study's directory: all its models")->required();
+  sub->add_option("--out", a_.out, "HDF5 file to write; else inspect.h5 in a run's directory")
+      ->type_name("FILE");
+  CLI::Option* text = sub->add_option("--text", a_.text, "file to read as bytes; else what the run held out")
+                          ->type_name("FILE");
+  sub->add_option("--tokens", a_.in, "or an HDF5 file with tokens (B, T)")->type_name("FILE")->excludes(text);
+  sub->add_option("--sequences", a_.sequences, "of the text to read; else 8")
+      ->type_name("N")
+      ->check(within(1, 1 << 20));
+  sub->add_option("--group", a_.group, "KV heads of a would-be group, for their cosines; else 2")
+      ->type_name("G")
+      ->check(within(2, 65536));
   add_backend(sub);
 }
 

@@ -193,7 +193,8 @@ std::vector<ConfigKey> data_keys() {
 
 std::vector<ConfigKey> train_keys() {
   return {
-      {"train.tokens", train<&T::tokens>, "tokens of the whole run", "tokens", within(1, 1e15)},
+      {"train.tokens", train<&T::tokens>, "tokens of the whole run; 0: weights are evaluated as they are",
+       "tokens", within(0, 1e15)},
       {"train.batch", train<&T::batch>, "sequences per optimizer step", "sequences", within(1, 1048576)},
       {"train.grain", train<&T::grain>,
        "sequences whose gradients are summed first; 0: the smaller of batch and 16", "sequences",

@@ -91,7 +91,8 @@ void check_batches(const Config& config, const Check& check) {
                "sequences of {} tokens are longer than model.context = {}", sequence, config.model.context);
   check.expect(train.grain <= train.batch, check.set_one("train.grain", "train.batch"),
                "a grain of {} sequences is larger than train.batch = {}", train.grain, train.batch);
-  check.expect(train.tokens >= train.batch * sequence, check.set_one("train.tokens", "train.batch"),
+  check.expect(train.tokens == 0 || train.tokens >= train.batch * sequence,
+               check.set_one("train.tokens", "train.batch"),
                "one step takes train.batch x sequence = {} x {} = {} tokens, and train.tokens is {}",
                train.batch, sequence, train.batch * sequence, train.tokens);
 }

@@ -38,20 +38,24 @@ Block Decoder::embed(const StepContext& context) const {
   return x;
 }
 
-Block Decoder::run_forward(const StepContext& context) const {
+Block Decoder::run_forward(const StepContext& context, const BlockVisitor& visit) const {
   Block x = embed(context);
-  for (const DecoderBlock& block : blocks_) {
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     Block y = context.take("x", context.precision.residual, {context.batch.rows(), shape_.width});
     Saved saved;
-    block.fill(context, tables(), x, saved);
-    block.finish(context, saved, y);
+    blocks_[layer].fill(context, tables(), x, saved);
+    blocks_[layer].finish(context, saved, y);
+    if (visit && !context.stream.planning()) {
+      context.stream.synchronize();
+      visit(static_cast<int64>(layer), saved);
+    }
     x = std::move(y);
   }
   return x;
 }
 
-void Decoder::losses(const StepContext& context, const View& losses) const {
-  const Block x = run_forward(context);
+void Decoder::losses(const StepContext& context, const View& losses, const BlockVisitor& visit) const {
+  const Block x = run_forward(context, visit);
   Saved saved;
   final_norm_.forward(context, x, saved, Slot::norm1);
   linear_cross_entropy(context.stream, {.hidden = saved(Slot::norm1),

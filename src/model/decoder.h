@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "core/buffer.h"
@@ -18,8 +19,12 @@ class Decoder {
   const DecoderShape& shape() const { return shape_; }
   const ParameterLayout& layout() const { return layout_; }
 
-  /// losses (N) wide: cross-entropy of each row in nats, 0 where the target is -1. Keeps nothing.
-  void losses(const StepContext& context, const View& losses) const;
+  /// Looks at what a block saved in its forward, computed and full; it is gone when the call returns.
+  using BlockVisitor = std::function<void(int64 layer, const Saved& saved)>;
+
+  /// losses (N) wide: cross-entropy of each row in nats, 0 where the target is -1. Keeps nothing. The visitor
+  /// is called for each block in turn, on a stream that computes; never on one that plans.
+  void losses(const StepContext& context, const View& losses, const BlockVisitor& visit = {}) const;
   /// logits (N, V) wide.
   void logits(const StepContext& context, const View& logits) const;
   /// The same losses; adds the gradients of gradient_scale * sum(losses) to context.gradients. The policy
@@ -32,7 +37,7 @@ class Decoder {
   ParameterId head() const { return head_ == kNoParameter ? embed_ : head_; }
   Block embed(const StepContext& context) const;
   /// The last residual stream, nothing else kept.
-  Block run_forward(const StepContext& context) const;
+  Block run_forward(const StepContext& context, const BlockVisitor& visit = {}) const;
 
   DecoderShape shape_;
   ParameterLayout layout_;

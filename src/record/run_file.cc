@@ -1,12 +1,9 @@
 #include "record/run_file.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/file.h"
-#include "record/hdf5.h"
+#include "record/record_parts.h"
 
 namespace fovea {
 namespace {
@@ -33,48 +30,8 @@ const Column kColumns[] = {
      &StepSeries::flops_per_second},
 };
 
-void describe(const Group& group, const std::string& dataset, const char* units, const char* meaning) {
-  group.set_attribute(dataset, "units", std::string(units));
-  group.set_attribute(dataset, "long_name", std::string(meaning));
-}
-
-template <class T>
-void write_scalar(const Group& group, const std::string& name, T value, const char* units,
-                  const char* meaning) {
-  group.write<T>(name, {}, std::span<const T>(&value, 1));
-  describe(group, name, units, meaning);
-}
-
-template <class T>
-T read_scalar(const Group& group, const std::string& name) {
-  const h5::Array<T> array = group.read<T>(name);
-  if (array.values.size() != 1)
-    fail_input("{}: has {} values, wanted is one", group.where(name), array.values.size());
-  return array.values[0];
-}
-
-/// The one table of what provenance holds, walked by the writer and by the reader.
-template <class Record, class Text, class Count>
-void each_provenance(Record& p, Text text, Count count) {
-  text("version", p.version);
-  text("commit", p.commit);
-  text("compiler", p.compiler);
-  text("flags", p.flags);
-  text("host", p.host);
-  text("cpu", p.cpu);
-  text("instruction_set", p.instruction_set);
-  text("backend", p.backend);
-  text("started", p.started);
-  text("finished", p.finished);
-  text("command", p.command);
-  count("cores", p.cores);
-  count("memory_bytes", p.memory_bytes);
-  count("threads", p.threads);
-}
-
 void write_identity(const Group& root, const RunRecord& r) {
-  root.set_attribute(".", "format", std::string(kFormat));
-  root.set_attribute(".", "format_version", kFormatVersion);
+  write_format(root, kFormat, kFormatVersion);
   root.set_attribute(".", "name", r.name);
   root.set_attribute(".", "identity", r.identity);
   root.set_attribute(".", "state", std::string(name_of(r.state)));
@@ -92,11 +49,7 @@ void write_identity(const Group& root, const RunRecord& r) {
   lineage.set_attribute(".", "alpha", r.lineage.alpha);
   lineage.set_attribute(".", "q_heads", r.lineage.q_heads);
   lineage.set_attribute(".", "kv_heads", r.lineage.kv_heads);
-  const Group provenance = root.create_group("provenance");
-  each_provenance(
-      r.provenance, [&](const char* key, const std::string& v) { provenance.set_attribute(".", key, v); },
-      [&](const char* key, int64 v) { provenance.set_attribute(".", key, v); });
-  provenance.set_attribute(".", "dirty", r.provenance.dirty);
+  write_provenance(root, r.provenance);
 }
 
 void write_resolved(const Group& root, const std::vector<Attribute>& attributes) {
@@ -194,11 +147,7 @@ void read_identity(const Group& root, RunRecord& r) {
       lineage.attribute<std::string>(".", "baseline"),   lineage.attribute<std::string>(".", "checkpoint"),
       lineage.attribute<std::string>(".", "conversion"), lineage.attribute<double>(".", "alpha"),
       lineage.attribute<int64>(".", "q_heads"),          lineage.attribute<int64>(".", "kv_heads")};
-  const Group provenance = root.group("provenance");
-  each_provenance(
-      r.provenance, [&](const char* key, std::string& v) { v = provenance.attribute<std::string>(".", key); },
-      [&](const char* key, int64& v) { v = provenance.attribute<int64>(".", key); });
-  r.provenance.dirty = provenance.attribute<bool>(".", "dirty");
+  r.provenance = read_provenance(root);
 }
 
 void expect_length(const Group& group, const char* name, size_t length, size_t wanted) {
@@ -248,40 +197,20 @@ std::vector<Evaluation> read_evaluations(const Group& root) {
   return evaluations;
 }
 
-void write_record(const std::filesystem::path& path, const RunRecord& record) {
-  const Group root = h5::create_file(path);
-  write_identity(root, record);
-  write_resolved(root, record.attributes);
-  write_series(root, record.series);
-  write_evaluations(root, record);
-  write_numbers(root, record);
-  root.flush();
-}
-
 }  // namespace
 
 void write_run_file(const std::filesystem::path& path, const RunRecord& record) {
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}", ::getpid());
-  try {
-    write_record(temporary, record);
-    sync_to_disk(temporary);
-    rename_durably(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw;
-  }
+  replace_record_file(path, [&](const Group& root) {
+    write_identity(root, record);
+    write_resolved(root, record.attributes);
+    write_series(root, record.series);
+    write_evaluations(root, record);
+    write_numbers(root, record);
+  });
 }
 
 RunRecord read_run_file(const std::filesystem::path& path) {
-  const Group root = h5::open_file(path);
-  if (!root.has_attribute(".", "format") || root.attribute<std::string>(".", "format") != kFormat)
-    fail_input("{}: is not a run's file (its attribute \"format\" is not \"{}\")", path.string(), kFormat);
-  const int64 version = root.attribute<int64>(".", "format_version");
-  if (version != kFormatVersion)
-    fail_input("{}: is written in version {} of the format; this program reads version {}", path.string(),
-               version, kFormatVersion);
+  const Group root = open_record_file(path, kFormat, kFormatVersion, "a run's file");
   RunRecord r;
   read_identity(root, r);
   r.attributes = read_resolved(root);

@@ -88,7 +88,8 @@ TEST(Validate, WhatOnlyLooksOddPasses) {
         "train.schedule = \"wsd\"\ntrain.decay = 0.975", "train.warmup = 1\ntrain.decay = 1",
         "train.precision = \"f64\"\nrun.backend = \"reference\"", "gqa.kv_heads = [3]",
         "init.from = \"a\"\ninit.conversion = \"first\"", "train.sequence = 128\ntrain.grain = 16",
-        "model.family = \"mistral\"\nmodel.attention = [\"full\"]", "train.tokens = 4096"})
+        "model.family = \"mistral\"\nmodel.attention = [\"full\"]", "train.tokens = 4096",
+        "train.tokens = 0"})
     EXPECT_EQ(folder.error_in(text), "no error") << text;
 }
 

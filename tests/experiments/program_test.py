@@ -2,9 +2,10 @@
 """The program from the outside: what each command does when all is well, and what it says when not."""
 import unittest
 
-from program import (FAILED, GOLDEN, INPUT, ROOT, UNAVAILABLE, USAGE, ProgramTest, furthest, largest, values)
+from program import (FAILED, GOLDEN, INPUT, ROOT, UNAVAILABLE, USAGE, ProgramTest, attribute, furthest, largest,
+                     values)
 
-COMMANDS = ("run", "explain", "status", "report", "convert", "score", "attention", "selftest", "devices")
+COMMANDS = ("run", "explain", "status", "report", "convert", "score", "inspect", "attention", "selftest", "devices")
 
 
 class Help(ProgramTest):
@@ -48,7 +49,7 @@ class Usage(ProgramTest):
         for words, named in ((("run",), "CONFIG"), (("explain",), "CONFIG"), (("status",), "DIR"), (("report",), "DIR"),
                              (("convert",), "SRC"), (("convert", "a"), "DST"), (("score", "m", "--tokens", "t"), "--out"),
                              (("score", "m", "--out", "o"), "--tokens"), (("attention", "a.h5"), "--out"),
-                             (("attention", "--out", "a.h5"), "IN")):
+                             (("attention", "--out", "a.h5"), "IN"), (("inspect",), "MODEL")):
             line = self.refused(USAGE, *words)
             self.assertIn(named, line)
             self.assertIn(f"fovea {words[0]} --help", line)
@@ -61,6 +62,9 @@ class Usage(ProgramTest):
             self.assertIn(words[0], line)
             self.assertIn(words[1], line)
         self.assertIn("--init", self.refused(USAGE, "convert", "a", "b", "--init", "median"))
+        for words in (("--group", "1"), ("--sequences", "0")):
+            self.assertIn(words[0], self.refused(USAGE, "inspect", "a", *words))
+        self.assertIn("excludes", self.refused(USAGE, "inspect", "a", "--text", "t", "--tokens", "t"))
 
     def test_backends(self):
         case = GOLDEN / "attention/f32_single_pair.h5"
@@ -116,6 +120,17 @@ class Input(ProgramTest):
         self.assertIn("tokens", line)
         self.assertFalse((self.folder / "o.h5").exists())
 
+    def test_inspect(self):
+        model = GOLDEN / "models/gpt2"
+        self.files_refused("inspect", "FILE", "--out", "o.h5")
+        self.files_refused("inspect", model, "--tokens", "FILE", "--out", "o.h5")
+        (self.folder / "empty study").mkdir()
+        (self.folder / "empty study/study.json").write_text("{")
+        self.assertIn("study.json", self.refused(INPUT, "inspect", "empty study"))
+        self.assertIn("tokens", self.refused(
+            INPUT, "inspect", model, "--tokens", GOLDEN / "attention/f32_single_pair.h5", "--out", "o.h5"))
+        self.assertFalse((self.folder / "o.h5").exists())
+
     def test_convert(self):
         self.files_refused("convert", "FILE", "o.safetensors")
         self.assertFalse((self.folder / "o.safetensors").exists())
@@ -168,6 +183,58 @@ class Places(ProgramTest):
                       ("run", "tiny.toml", "--out", "corpus.txt/study")):
             result = self.fovea(*words, code=FAILED)
             self.assertRegex(self.one_line(result), r"^(absent/|corpus\.txt/study: )")
+
+
+class Inspect(ProgramTest):
+    def test_a_hugging_face_model(self):
+        model = GOLDEN / "models/llama_gqa_bf16"
+        text = self.fovea("inspect", model, "--tokens", model / "reference.h5", "--out", "o.h5").stdout
+        self.assertRegex(text, r"llama_gqa_bf16: 2 layers of 6 query and 2 KV heads of 16, scores times 0.25\n")
+        self.assertIn("\nlayer  head  entropy", text)
+        loss = values(model / "reference.h5", "/loss")[0]
+        self.assertAlmostEqual(values(self.folder / "o.h5", "/loss")[0], loss, delta=5e-4)
+        self.assertEqual(len(values(self.folder / "o.h5", "/attention/entropy")), 12)
+        self.assertEqual(attribute(self.folder / "o.h5", "/provenance/backend"), "cpu")
+
+    def test_says_no_more_than_was_asked(self):
+        before = sorted(self.folder.iterdir())
+        self.assertIn("random tokens", self.fovea("inspect", GOLDEN / "models/gpt2").stdout)
+        self.assertEqual(sorted(self.folder.iterdir()), before, "a folder that is not a run's is left as it was")
+
+    def test_threads_do_not_move_a_bit(self):
+        for threads in (1, 3):
+            self.fovea("inspect", GOLDEN / "models/mistral_window", "--out", f"{threads}.h5", "--threads", threads)
+        for dataset in ("/attention/entropy", "/attention/score_deviation", "/attention/induction", "/gradients/mlp"):
+            self.assertEqual(values(self.folder / "1.h5", dataset), values(self.folder / "3.h5", dataset))
+
+    def test_texts_that_do_not_fit(self):
+        model = GOLDEN / "models/gpt2"
+        self.assertIn("--tokens", self.refused(USAGE, "inspect", model, "--text", "corpus.txt"))
+        line = self.refused(USAGE, "inspect", GOLDEN / "models/llama_gqa_bf16", "--group", "3")
+        self.assertIn("--group 3", line)
+        self.assertIn("2", line)
+
+    def test_a_run_and_a_study(self):
+        self.fovea("run", "gqa.toml", "--out", "s", "--quiet")
+        runs = self.index("s")
+        folder = self.folder / "s" / runs["mha-s0"]["directory"]
+        text = self.fovea("inspect", folder).stdout
+        self.assertIn("held out of corpus.txt", text)
+        self.assertIn("as it was drawn: loss", text)
+        self.assertEqual([path.name for path in (self.folder / "s").glob("*/inspect.h5")], ["inspect.h5"])
+        loss = values(folder / "inspect.h5", "/loss")[0]
+        self.assertAlmostEqual(loss, values(folder / "run.h5", "/final/loss")[0], delta=0.3)
+        text = self.fovea("inspect", "s").stdout
+        self.assertEqual(len(list((self.folder / "s").glob("*/inspect.h5"))), len(runs))
+        for run in runs.values():
+            self.assertIn(run["directory"] + ": 1 layers", text)
+        self.assertEqual(text.count("as it was drawn"), 3, "what was converted was not drawn")
+        self.assertIn("--out", self.refused(USAGE, "inspect", "s", "--out", "o.h5"))
+        (self.folder / "short").write_text("x")
+        self.assertIn("short", self.refused(INPUT, "inspect", folder, "--text", "short"))
+        self.assertIn("corpus.txt", self.fovea("inspect", folder, "--text", "corpus.txt").stdout)
+        (self.folder / "corpus.txt").unlink()
+        self.assertIn("--text", self.refused(INPUT, "inspect", folder))
 
 
 class Attention(ProgramTest):

@@ -236,7 +236,8 @@ TEST(Describe, SaysWhatTheFamilyChose) {
     EXPECT_THAT(text, testing::HasSubstr(words));
   config.attention_scale = 1;
   EXPECT_THAT(text, testing::Not(testing::HasSubstr("attention scale")));
-  EXPECT_THAT(describe(decoder_shape(config, 256)), testing::HasSubstr("attention scale 1, attention softcap"));
+  EXPECT_THAT(describe(decoder_shape(config, 256)),
+              testing::HasSubstr("attention scale 1, attention softcap"));
   config = {};
   config.family = "gpt2";
   const std::string plain = describe(decoder_shape(config, 256));

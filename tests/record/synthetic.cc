@@ -72,6 +72,46 @@ RunRecord full_record() {
   return r;
 }
 
+Inspection synthetic_inspection(int64 layers, int64 heads, uint64 seed) {
+  std::mt19937 random(static_cast<uint32>(seed));
+  std::uniform_real_distribution<double> uniform(0, 1);
+  const auto drawn = [&](int64 n, double most) {
+    std::vector<double> values(static_cast<size_t>(n));
+    for (double& value : values) value = most * uniform(random);
+    return values;
+  };
+  const auto statistics = [&](double loss) {
+    ModelStatistics s;
+    s.loss = loss + uniform(random);
+    for (const auto& column : head_columns()) s.heads.*column.values = drawn(layers * heads, 1);
+    for (double& entropy : s.heads.entropy) entropy *= 4;
+    for (double& deviation : s.heads.score_deviation) deviation *= 9;
+    for (const auto& column : gradient_columns()) s.gradients.*column.values = drawn(layers, 0.3);
+    return s;
+  };
+  Inspection i;
+  i.model = "runs/study/one";
+  i.weights = std::string(32, 'b');
+  i.text = "held out of kjv";
+  i.provenance = full_record().provenance;
+  i.layers = layers;
+  i.q_heads = heads;
+  i.head_dim = 64;
+  i.kv_heads.assign(static_cast<size_t>(layers), heads);
+  i.windows.assign(static_cast<size_t>(layers), 0);
+  i.windows[0] = 16;
+  i.attention_scale = 0.125;
+  i.sequences = 8;
+  i.length = 128;
+  i.repeated = 64;
+  i.trained = statistics(1.4);
+  i.initial = statistics(5);
+  i.cosines.heads = 2;
+  i.cosines.groups = heads / 2;
+  for (const auto& column : cosine_columns()) i.cosines.*column.values = drawn(layers * i.cosines.groups, 1);
+  return i;
+}
+
 namespace {
 
 class StudyWriter {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "record/inspection.h"
 #include "record/run_record.h"
 
 namespace fovea::test {
@@ -23,6 +24,9 @@ class TemporaryDirectory {
 
 /// A record in which every field differs from its default.
 RunRecord full_record();
+
+/// An inspection whose numbers are all different and fit what they stand for; KV heads in groups of 2.
+Inspection synthetic_inspection(int64 layers, int64 heads, uint64 seed);
 
 /// A finished GQA study over `seeds` seeds whose losses have the shapes of the pilot: run files and index.
 /// One run failed and one is missing.

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "model/decoder.h"
+
+namespace fovea {
+
+/// A model at work on one sequence at a time: a sequence's activations bound the memory.
+class SequencePass {
+ public:
+  using Body = std::function<void(const StepContext& context)>;
+
+  /// `body` enqueues what is done with a sequence of `length` tokens; it is walked once here, without memory.
+  /// weights: flat in the decoder's layout; everything is stored in their dtype, f32 or f64. gradients: as
+  /// weights, or absent where the body has no backward. Decoder, weights and gradients outlive the pass.
+  SequencePass(const Decoder& decoder, const View& weights, const View& gradients, int64 length,
+               Stream& stream, Body body);
+
+  /// Runs the body on tokens (length), each of which has the next one as its target, the last none.
+  void run(const int32* tokens);
+
+ private:
+  StepContext context(Stream& stream, Arena& arena) const;
+
+  const Decoder& decoder_;
+  View weights_, gradients_;
+  int64 length_;
+  Stream& stream_;
+  Body body_;
+  Buffer tokens_, targets_, positions_, memory_;
+  MemoryPlan plan_;
+  Arena arena_;
+};
+
+/// The parameters of a model file as a flat buffer of this dtype.
+Buffer weights_buffer(const std::vector<float>& parameters, DType dtype);
+
+}  // namespace fovea

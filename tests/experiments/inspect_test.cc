@@ -1,0 +1,464 @@
+// What `fovea inspect` says of heads whose behaviour is known: of hand-made operands, and of hand-made
+// models.
+
+#include "experiments/inspect.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <cmath>
+#include <filesystem>
+#include <functional>
+
+#include "core/buffer.h"
+#include "core/random.h"
+#include "experiments/head_cosines.h"
+#include "experiments/head_statistics.h"
+#include "record/hdf5.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Each;
+using testing::HasSubstr;
+
+Buffer filled(std::initializer_list<int64> shape, const std::function<double(int64)>& value) {
+  Buffer buffer(DType::f64, shape);
+  const View flat = buffer.view().reshape({buffer.view().elements()});
+  for (int64 i = 0; i < flat.size(0); ++i) store(flat, {i}, value(i));
+  return buffer;
+}
+
+Buffer drawn(std::initializer_list<int64> shape, uint32 stream) {
+  const RandomSequence random{17, RandomUse::synthetic, stream};
+  return filled(shape, [&](int64 i) { return random.normal(static_cast<uint64>(i)); });
+}
+
+struct HeadCase {
+  const char* name;
+  int64 length, q_heads, kv_heads, dim, window, repeated;
+  float scale, softcap;
+};
+void PrintTo(const HeadCase& c, std::ostream* out) { *out << c.name; }
+
+AttentionProblem problem_of(const HeadCase& c) {
+  AttentionProblem p;
+  p.q_len = p.kv_len = c.length;
+  p.q_heads = c.q_heads;
+  p.kv_heads = c.kv_heads;
+  p.qk_dim = p.v_dim = c.dim;
+  p.mask = c.window > 0 ? sliding_window_mask(c.window) : causal_mask();
+  p.scale = c.scale;
+  p.softcap = c.softcap;
+  return p;
+}
+
+std::vector<HeadSums> sums_of(const AttentionProblem& p, const View& q, const View& k, int64 repeated,
+                              int threads = 1) {
+  ThreadPool pool(threads);
+  std::vector<HeadSums> sums(static_cast<size_t>(p.q_heads));
+  add_head_sums(pool, p, q, k, repeated, sums.data());
+  return sums;
+}
+
+class Heads : public testing::TestWithParam<HeadCase> {};
+
+// The same quantities from the whole matrix of probabilities, written down a second time.
+TEST_P(Heads, SumsAreThoseOfTheWholeMatrix) {
+  const HeadCase& c = GetParam();
+  const AttentionProblem p = problem_of(c);
+  const Buffer q = drawn({1, c.length, c.q_heads, c.dim}, 1), k = drawn({1, c.length, c.kv_heads, c.dim}, 2);
+  const std::vector<HeadSums> sums = sums_of(p, q, k, c.repeated);
+  for (int64 h = 0; h < c.q_heads; ++h) {
+    const HeadSums& s = sums[static_cast<size_t>(h)];
+    double entropy = 0, relative = 0, previous = 0, first = 0, saturated = 0, slope = 0, induction = 0,
+           largest = -INFINITY;
+    std::vector<double> scores;
+    int64 rows = 0;
+    for (int64 i = 0; i < c.length; ++i) {
+      std::vector<double> row(static_cast<size_t>(c.length), 0.0), seen;
+      double total = 0;
+      for (int64 j = 0; j <= i; ++j) {
+        if (c.window > 0 && i - j >= c.window) continue;
+        double x = 0;
+        for (int64 d = 0; d < c.dim; ++d)
+          x += load(q, {0, i, h, d}) * load(k, {0, j, h * c.kv_heads / c.q_heads, d});
+        x *= double{c.scale};
+        if (c.softcap > 0) x = c.softcap * std::tanh(x / c.softcap);
+        seen.push_back(x);
+        total += row[static_cast<size_t>(j)] = std::exp(x);
+      }
+      for (double& w : row) w /= total;
+      if (c.repeated > 0 && i >= c.repeated) induction += row[static_cast<size_t>(i - c.repeated + 1)];
+      if (seen.size() < 2) continue;
+      ++rows;
+      double bits = 0, squares = 0;
+      for (const double w : row) {
+        bits -= w > 0 ? w * std::log(w) : 0;
+        squares += w * w;
+      }
+      entropy += bits;
+      relative += bits / std::log(static_cast<double>(seen.size()));
+      previous += row[static_cast<size_t>(i - 1)];
+      first += row[0];
+      saturated += *std::max_element(row.begin(), row.end()) > 0.99 ? 1 : 0;
+      slope += 1 - squares;
+      scores.insert(scores.end(), seen.begin(), seen.end());
+    }
+    double mean = 0, squares = 0;
+    for (const double x : scores) mean += x / static_cast<double>(scores.size());
+    for (const double x : scores) {
+      squares += (x - mean) * (x - mean);
+      largest = std::max(largest, x);
+    }
+    const double bound = 1e-10 * static_cast<double>(c.length);
+    EXPECT_EQ(s.rows, rows);
+    EXPECT_EQ(s.scores, static_cast<int64>(scores.size()));
+    EXPECT_EQ(s.repeated_rows, c.repeated > 0 ? c.length - c.repeated : 0);
+    EXPECT_NEAR(s.entropy, entropy, bound);
+    EXPECT_NEAR(s.relative_entropy, relative, bound);
+    EXPECT_NEAR(s.previous_token, previous, bound);
+    EXPECT_NEAR(s.first_token, first, bound);
+    EXPECT_EQ(s.saturated, saturated);
+    EXPECT_NEAR(s.slope, slope, bound);
+    EXPECT_NEAR(s.induction, induction, bound);
+    if (!scores.empty()) {
+      EXPECT_NEAR(s.score_mean, mean, bound);
+      EXPECT_NEAR(s.score_squares, squares, bound * std::max(1.0, squares));
+      EXPECT_NEAR(s.score_largest, largest, bound);
+    }
+  }
+}
+
+TEST_P(Heads, ThreadsMoveNoBit) {
+  const HeadCase& c = GetParam();
+  const Buffer q = drawn({1, c.length, c.q_heads, c.dim}, 1), k = drawn({1, c.length, c.kv_heads, c.dim}, 2);
+  const auto one = sums_of(problem_of(c), q, k, c.repeated, 1),
+             three = sums_of(problem_of(c), q, k, c.repeated, 3);
+  for (size_t h = 0; h < one.size(); ++h)
+    for (const auto member :
+         {&HeadSums::entropy, &HeadSums::relative_entropy, &HeadSums::previous_token, &HeadSums::slope,
+          &HeadSums::score_mean, &HeadSums::score_squares, &HeadSums::induction})
+      EXPECT_EQ(one[h].*member, three[h].*member);
+}
+
+constexpr HeadCase kHeadCases[] = {
+    {"plain", 13, 2, 2, 4, 0, 0, 0.5f, 0},          {"grouped", 9, 6, 2, 5, 0, 0, 0.7f, 0},
+    {"single_kv_head", 12, 4, 1, 3, 0, 6, 1.5f, 0}, {"window", 17, 2, 1, 4, 5, 8, 1, 0},
+    {"window_of_itself", 6, 1, 1, 2, 1, 3, 1, 0},   {"softcap", 11, 3, 3, 8, 0, 5, 2, 1.5f},
+    {"saturated", 14, 2, 2, 8, 0, 7, 60, 0},        {"one_token", 1, 2, 1, 4, 0, 0, 1, 0}};
+INSTANTIATE_TEST_SUITE_P(Cases, Heads, testing::ValuesIn(kHeadCases),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(HeadSums, OfEqualScoresAreExact) {
+  const HeadCase c{"", 10, 1, 1, 3, 4, 0, 1, 0};
+  const Buffer q = drawn({1, 10, 1, 3}, 1), zero(DType::f64, {1, 10, 1, 3});
+  const HeadSums s = sums_of(problem_of(c), q, zero, 0)[0];
+  double entropy = 0;
+  for (int64 i = 1; i < 10; ++i) entropy += std::log(static_cast<double>(std::min<int64>(i + 1, 4)));
+  EXPECT_EQ(s.entropy, entropy);
+  EXPECT_EQ(s.relative_entropy, 9);
+  EXPECT_DOUBLE_EQ(s.previous_token, 1. / 2 + 1. / 3 + 7 * 0.25);
+  EXPECT_DOUBLE_EQ(s.first_token, 1. / 2 + 1. / 3 + 1. / 4);  // row 4 sees tokens 1 to 4
+  EXPECT_DOUBLE_EQ(s.slope, 1. / 2 + 2. / 3 + 7 * 0.75);
+  EXPECT_EQ(s.saturated, 0);
+  EXPECT_EQ(s.score_largest, 0);
+}
+
+TEST(HeadSums, AddUpOverCalls) {
+  const HeadCase c{"", 8, 2, 1, 4, 0, 4, 1, 0};
+  const AttentionProblem p = problem_of(c);
+  AttentionProblem both = p;
+  both.batch = 2;
+  const Buffer q = drawn({2, 8, 2, 4}, 1), k = drawn({2, 8, 1, 4}, 2);
+  const std::vector<HeadSums> at_once = sums_of(both, q, k, 4);
+  ThreadPool pool(2);
+  std::vector<HeadSums> one_by_one(2);
+  for (int64 n = 0; n < 2; ++n)
+    add_head_sums(pool, p, q.view().slice({n, n + 1}), k.view().slice({n, n + 1}), 4, one_by_one.data());
+  for (size_t h = 0; h < 2; ++h) {
+    EXPECT_EQ(one_by_one[h].rows, 14);
+    EXPECT_EQ(one_by_one[h].entropy, at_once[h].entropy);
+    EXPECT_EQ(one_by_one[h].score_squares, at_once[h].score_squares);
+    EXPECT_EQ(one_by_one[h].induction, at_once[h].induction);
+  }
+}
+
+/// A decoder whose weights are all zero but for norms, to be written by hand. Tokens and positions are
+/// directions of the residual stream.
+class HandMade {
+ public:
+  static constexpr int64 kPositions = 16, kTokens = 8, kWidth = kPositions + 2 * kTokens, kHead = 16;
+  static constexpr int64 kToken = kPositions, kCopy = kPositions + kTokens;  // first of their directions
+
+  explicit HandMade(const std::function<void(ModelConfig&)>& change = {}) {
+    ModelConfig& config = model_.config;
+    config.layers = 2;
+    config.width = kWidth;
+    config.q_heads = 4;
+    config.kv_heads = 2;
+    config.head_dim = kHead;
+    config.hidden = 8;
+    config.context = kPositions;
+    config.position = "learned";
+    config.tie_embeddings = "no";
+    if (change) change(config);
+    model_.vocabulary = kTokens;
+    const Decoder decoder(model_.shape());
+    model_.parameters.assign(static_cast<size_t>(decoder.layout().elements()), 0.0f);
+    for (const Parameter& p : decoder.layout().parameters())
+      if (p.name.ends_with("norm.weight"))
+        for (int64 i = 0; i < p.elements(); ++i) at(p.name, 0, i) = 1;
+    for (int64 i = 0; i < kPositions && config.position == "learned"; ++i) at("position.weight", i, i) = 1;
+    for (int64 v = 0; v < kTokens; ++v) at("embed.weight", v, kToken + v) = 1;
+  }
+  float& at(const std::string& name, int64 row, int64 column) {
+    const ParameterLayout layout = Decoder(model_.shape()).layout();
+    const Parameter& p = layout[layout.find(name)];
+    return model_.parameters[static_cast<size_t>(p.offset + row * p.columns + column)];
+  }
+  /// Dimension `row` of a head reads this direction.
+  void reads(int64 layer, const char* which, int64 head, int64 row, int64 direction, float weight) {
+    at(fmt::format("blocks.{}.attention.{}.weight", layer, which), head * kHead + row, direction) = weight;
+  }
+  /// Queries at position i look for what keys at position i - 1 show.
+  void attends_to_previous(int64 layer, int64 q_head, int64 kv_head) {
+    for (int64 i = 0; i < kPositions; ++i) reads(layer, "q", q_head, i, i, 10);
+    for (int64 i = 1; i < kPositions; ++i) reads(layer, "k", kv_head, i, i - 1, 10);
+  }
+  ModelFile& file() { return model_; }
+  Inspection inspection(const InspectOptions& options = {}) const { return inspect(model_, options); }
+
+ private:
+  ModelFile model_;
+};
+
+double of_head(const std::vector<double>& values, int64 layer, int64 head) {
+  return values[static_cast<size_t>(layer * 4 + head)];
+}
+
+TEST(Inspect, FindsHeadsThatWereMadeToDoSomething) {
+  HandMade model;
+  // Heads 0 and 1 read keys of KV head 0, heads 2 and 3 of KV head 1.
+  model.attends_to_previous(1, 0, 0);
+  for (int64 i = 0; i < HandMade::kPositions; ++i) model.reads(1, "k", 1, i, i, 10);
+  for (int64 i = 0; i < HandMade::kPositions; ++i) {
+    model.reads(1, "q", 2, 0, i, 10);  // every position looks for the first
+    model.reads(1, "q", 3, i, i, 10);  // every position looks for itself
+  }
+  const Inspection i = model.inspection();
+  EXPECT_EQ(i.text, "random tokens");
+  EXPECT_EQ(i.sequences, 8);
+  EXPECT_EQ(i.length, 16);
+  EXPECT_EQ(i.repeated, 8);
+  EXPECT_THAT(i.kv_heads, Each(2));
+  EXPECT_FALSE(i.initial.has_value());
+  const HeadStatistics& h = i.trained.heads;
+  EXPECT_NEAR(of_head(h.previous_token, 1, 0), 1, 1e-6);
+  EXPECT_NEAR(of_head(h.first_token, 1, 2), 1, 1e-6);
+  for (const auto& [head, saturated] : {std::pair(0, 1), {1, 0}, {2, 1}, {3, 1}})
+    EXPECT_EQ(of_head(h.saturated, 1, head), saturated) << head;
+  EXPECT_LT(of_head(h.previous_token, 1, 3), 1e-6);
+  EXPECT_LT(of_head(h.first_token, 1, 3), 1e-6);
+  EXPECT_LT(of_head(h.entropy, 1, 3), 1e-6);
+  EXPECT_LT(of_head(h.softmax_slope, 1, 0), 1e-6);
+  // Head 1 asks nothing: all keys are alike to it, as they are to every head of layer 0.
+  double entropy = 0, share = 0;
+  for (int64 n = 2; n <= 16; ++n) {
+    entropy += std::log(static_cast<double>(n)) / 15;
+    share += 1 / static_cast<double>(n) / 15;
+  }
+  for (const auto& [layer, head] : {std::pair(1, 1), {0, 0}, {0, 3}}) {
+    EXPECT_NEAR(of_head(h.entropy, layer, head), entropy, 1e-12);
+    EXPECT_EQ(of_head(h.relative_entropy, layer, head), 1);
+    EXPECT_NEAR(of_head(h.previous_token, layer, head), share, 1e-12);
+    EXPECT_NEAR(of_head(h.first_token, layer, head), share, 1e-12);
+    EXPECT_EQ(of_head(h.score_deviation, layer, head), 0);
+  }
+}
+
+// Layer 0 writes the token before into directions of its own; layer 1 looks for its token there: what follows
+// is what followed it the last time (Olsson et al. 2022).
+TEST(Inspect, FindsAnInductionHead) {
+  HandMade model;
+  model.attends_to_previous(0, 0, 0);
+  for (int64 v = 0; v < HandMade::kTokens; ++v) {
+    model.reads(0, "v", 0, v, HandMade::kToken + v, 1);
+    model.at("blocks.0.attention.out.weight", HandMade::kCopy + v, v) = 1;
+    model.reads(1, "q", 3, v, HandMade::kToken + v, 10);
+    model.reads(1, "k", 1, v, HandMade::kCopy + v, 10);
+  }
+  const HeadStatistics h = model.inspection().trained.heads;
+  EXPECT_NEAR(of_head(h.previous_token, 0, 0), 1, 1e-6);
+  // The first token has none before it and copies itself, so that one row in eight finds two places.
+  EXPECT_NEAR(of_head(h.induction, 1, 3), 7.5 / 8, 1e-3);
+  for (const auto& [layer, head] : {std::pair(0, 0), {0, 1}, {1, 0}, {1, 2}})
+    EXPECT_LT(of_head(h.induction, layer, head), 0.1) << layer << " " << head;
+}
+
+TEST(Inspect, GivesEachLayerItsWindow) {
+  HandMade model([](ModelConfig& config) {
+    config.attention = {"window", "full"};
+    config.sliding_window = 3;
+  });
+  for (const int64 layer : {0, 1})
+    for (int64 i = 0; i < HandMade::kPositions; ++i) {
+      model.reads(layer, "q", 2, 0, i, 10);  // every position looks for the first
+      model.reads(layer, "k", 1, i, i, 10);
+    }
+  const Inspection i = model.inspection();
+  EXPECT_THAT(i.windows, testing::ElementsAre(3, 0));
+  const HeadStatistics& h = i.trained.heads;
+  EXPECT_NEAR(of_head(h.first_token, 1, 2), 1, 1e-6);
+  EXPECT_NEAR(of_head(h.first_token, 0, 2), 2.0 / 15, 1e-6);  // rows 1 and 2 alone see it
+  const double entropy = (std::log(2.0) + 14 * std::log(3.0)) / 15;
+  EXPECT_NEAR(of_head(h.entropy, 0, 0), entropy, 1e-12);
+  EXPECT_EQ(of_head(h.relative_entropy, 0, 0), 1);
+}
+
+TEST(Inspect, ScoresAreMultipliedByTheModelsScale) {
+  const auto deviation = [](double scale) {
+    HandMade model([&](ModelConfig& config) { config.attention_scale = scale; });
+    model.attends_to_previous(0, 0, 0);
+    const Inspection i = model.inspection();
+    EXPECT_FLOAT_EQ(static_cast<float>(i.attention_scale), static_cast<float>(scale > 0 ? scale : 0.25));
+    return std::pair(of_head(i.trained.heads.score_deviation, 0, 0),
+                     of_head(i.trained.heads.saturated, 0, 0));
+  };
+  const auto [family, some] = deviation(-1);
+  const auto [small, none] = deviation(1e-4);
+  const auto [large, all] = deviation(4);
+  EXPECT_NEAR(large / family, 16, 1e-4);
+  EXPECT_NEAR(small / family, 4e-4, 1e-8);
+  EXPECT_EQ(none, 0);
+  EXPECT_EQ(all, 1);
+  EXPECT_EQ(some, 1);
+}
+
+/// A small model with drawn weights.
+ModelFile drawn_model(const std::function<void(ModelConfig&)>& change = {}) {
+  ModelFile model;
+  model.config.layers = 2;
+  model.config.width = 16;
+  model.config.q_heads = 4;
+  model.config.kv_heads = 2;
+  model.config.hidden = 12;
+  model.config.context = 12;
+  model.config.init_std = 0.5;
+  if (change) change(model.config);
+  model.vocabulary = 11;
+  const Decoder decoder(model.shape());
+  model.parameters.assign(static_cast<size_t>(decoder.layout().elements()), 0.0f);
+  initialise(decoder.layout(), View(model.parameters.data(), DType::f32, {decoder.layout().elements()}), 3);
+  return model;
+}
+
+std::vector<double> all_of(const ModelStatistics& s) {
+  std::vector<double> all{s.loss};
+  for (const auto& column : head_columns())
+    all.insert(all.end(), (s.heads.*column.values).begin(), (s.heads.*column.values).end());
+  for (const auto& column : gradient_columns())
+    all.insert(all.end(), (s.gradients.*column.values).begin(), (s.gradients.*column.values).end());
+  return all;
+}
+
+TEST(Inspect, ThreadsMoveNoBit) {
+  for (const char* family : {"llama", "gpt2", "gemma2"}) {
+    const ModelFile model = drawn_model([&](ModelConfig& config) {
+      config.family = family;
+      if (config.family == "gpt2") config.kv_heads = 4;
+      if (config.family == "gemma2") config.sliding_window = 4;
+    });
+    InspectOptions one, three;
+    three.threads = 3;
+    EXPECT_EQ(all_of(inspect(model, one).trained), all_of(inspect(model, three).trained)) << family;
+  }
+}
+
+TEST(Inspect, BackendsAgree) {
+  const ModelFile model = drawn_model();
+  InspectOptions cpu, reference;
+  reference.backend = Backend::reference;
+  const std::vector<double> a = all_of(inspect(model, cpu).trained),
+                            b = all_of(inspect(model, reference).trained);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4 * std::max(1.0, std::abs(b[i]))) << i;
+}
+
+// Every number of a gradient by central differences of the loss that the inspection itself reports.
+TEST(Inspect, GradientNormsAreThoseOfTheLoss) {
+  ModelFile model = drawn_model([](ModelConfig& config) {
+    config.layers = 2;
+    config.width = 4;
+    config.q_heads = 2;
+    config.hidden = 3;
+    config.context = 6;
+  });
+  InspectOptions options;
+  options.backend = Backend::reference;
+  options.sequences = 2;
+  const GradientNorms norms = inspect(model, options).trained.gradients;
+  const ParameterLayout layout = Decoder(model.shape()).layout();
+  const auto norm_by_differences = [&](const std::vector<std::string>& names) {
+    double squares = 0;
+    for (const std::string& name : names) {
+      const Parameter& p = layout[layout.find("blocks.1." + name + ".weight")];
+      for (int64 i = p.offset; i < p.offset + p.elements(); ++i) {
+        float& weight = model.parameters[static_cast<size_t>(i)];
+        const float before = weight;
+        const auto loss = [&](float value) {
+          weight = value;
+          return inspect(model, options).trained.loss;
+        };
+        const float high = before + 0x1p-8f, low = before - 0x1p-8f;
+        const double slope = (loss(high) - loss(low)) / (double{high} - double{low});
+        weight = before;
+        squares += slope * slope;
+      }
+    }
+    return std::sqrt(squares);
+  };
+  EXPECT_NEAR(norms.query_key[1], norm_by_differences({"attention.q", "attention.k"}),
+              2e-4 * norms.query_key[1]);
+  EXPECT_NEAR(norms.value_out[1], norm_by_differences({"attention.v", "attention.out"}),
+              2e-4 * norms.value_out[1]);
+  EXPECT_NEAR(norms.mlp[1], norm_by_differences({"mlp.gate", "mlp.up", "mlp.down"}), 2e-4 * norms.mlp[1]);
+  EXPECT_GT(norms.query_key[0], 0);
+}
+
+TEST(Inspect, CosinesAreOfNeighboursWeights) {
+  ModelFile model = drawn_model([](ModelConfig& config) { config.kv_heads = 4; });
+  const Decoder decoder(model.shape());
+  const ParameterLayout& layout = decoder.layout();
+  const Parameter& k = layout[layout.find("blocks.1.attention.k.weight")];
+  float* heads = model.parameters.data() + k.offset;
+  const int64 head = k.elements() / 4;
+  for (int64 i = 0; i < head; ++i) {
+    heads[head + i] = 3 * heads[i];              // the second like the first
+    heads[3 * head + i] = -heads[2 * head + i];  // the fourth the third's opposite
+  }
+  const GroupCosines pairs = group_cosines(decoder, model.parameters, 2);
+  EXPECT_EQ(pairs.groups, 2);
+  EXPECT_EQ(pairs.key.size(), 4U);
+  EXPECT_NEAR(pairs.key[2], 1, 1e-6);
+  EXPECT_NEAR(pairs.key[3], -1, 1e-6);
+  EXPECT_LT(std::abs(pairs.key[0]), 0.6);
+  const GroupCosines all = group_cosines(decoder, model.parameters, 4);
+  EXPECT_EQ(all.groups, 1);
+  EXPECT_NEAR(all.key[1], 0, 1e-6);  // six pairs: 1, -1, and two of each sign that cancel
+  EXPECT_THROW(group_cosines(decoder, model.parameters, 3), UserError);
+  const ModelFile single = drawn_model([](ModelConfig& config) { config.kv_heads = 1; });
+  EXPECT_EQ(group_cosines(Decoder(single.shape()), single.parameters, 2).heads, 0);
+}
+
+TEST(Inspect, ModelsTooShortForInductionSaySo) {
+  const Inspection i = inspect(drawn_model([](ModelConfig& config) { config.context = 3; }), {});
+  EXPECT_EQ(i.repeated, 0);
+  EXPECT_THAT(i.trained.heads.induction, Each(0));
+  EXPECT_THAT(describe(i), HasSubstr("too short for induction"));
+}
+
+}  // namespace
+}  // namespace fovea
