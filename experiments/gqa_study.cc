@@ -66,7 +66,9 @@ class GqaRuns {
     Config config = uptraining(alpha);
     config.model.kv_heads = kv_heads;
     config.init.conversion = init;
-    add(fmt::format("g{}-{}-a{}", kv_heads, init, alpha), alpha > 0 ? RunRole::uptrained : RunRole::converted,
+    std::string word = init;
+    std::ranges::replace(word, ' ', '-');  // "aligned similar": a name is one word
+    add(fmt::format("g{}-{}-a{}", kv_heads, word, alpha), alpha > 0 ? RunRole::uptrained : RunRole::converted,
         config, alpha);
   }
 

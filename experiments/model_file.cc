@@ -53,14 +53,15 @@ ModelFile read_model(const fs::path& path) {
 void convert_model(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
   ModelFile model = read_model(source);
   const Decoder from(model.shape());
-  const int64 kv_heads = from.shape().kv_heads;
-  if (options.kv_heads > 0 && options.kv_heads != kv_heads) {
-    if (kv_heads % options.kv_heads != 0)
-      fail_usage("--kv-heads {} does not divide the model's {}", options.kv_heads, kv_heads);
+  if (options.kv_heads > 0 && options.kv_heads != from.shape().uniform_kv_heads()) {
+    for (const int64 kv_heads : from.shape().kv_heads)
+      if (kv_heads % options.kv_heads != 0)
+        fail_usage("--kv-heads {} does not divide the model's {}", options.kv_heads, kv_heads);
     model.config.kv_heads = options.kv_heads;
-    model.parameters = convert_kv_heads(
-        from.layout(), model.parameters, Decoder(model.shape()).layout(),
-        {gqa_init_named(options.init), from.shape().head_dim, static_cast<uint64>(options.seed)});
+    model.config.kv_heads_per_layer.clear();
+    model.parameters =
+        convert_kv_heads(from, model.parameters, Decoder(model.shape()),
+                         {conversion_named(options.init), static_cast<uint64>(options.seed)});
   }
   const Decoder to(model.shape());
   Config config;

@@ -55,6 +55,14 @@ void check_heads(const ModelConfig& model, const Check& check) {
   if (model.kv_heads > 0)
     check.expect(model.q_heads % model.kv_heads == 0, check.set_one("model.kv_heads", "model.q_heads"),
                  "model.kv_heads = {} must divide model.q_heads = {}", model.kv_heads, model.q_heads);
+  const std::vector<int64>& per_layer = model.kv_heads_per_layer;
+  if (per_layer.empty()) return;
+  check.expect(static_cast<int64>(per_layer.size()) == model.layers, "model.kv_heads_per_layer",
+               "names {} layers and model.layers is {}: name each layer once", per_layer.size(),
+               model.layers);
+  for (const int64 heads : per_layer)
+    check.expect(model.q_heads % heads == 0, "model.kv_heads_per_layer",
+                 "{} KV heads do not divide model.q_heads = {}", heads, model.q_heads);
 }
 
 void check_rope(const ModelConfig& model, const Check& check) {
@@ -114,6 +122,8 @@ void check_recipe(const Config& config, const Check& check) {
 void check_gqa(const Config& config, const Check& check) {
   const int64 q_heads = config.model.q_heads;
   check.expect(config.model.kv_heads == 0 || config.model.kv_heads == q_heads, "model.kv_heads",
+               "the baseline of a gqa study is MHA: leave it out, and list gqa.kv_heads");
+  check.expect(config.model.kv_heads_per_layer.empty(), "model.kv_heads_per_layer",
                "the baseline of a gqa study is MHA: leave it out, and list gqa.kv_heads");
   for (const int64 kv_heads : config.gqa.kv_heads)
     check.expect(q_heads % kv_heads == 0, check.set_one("gqa.kv_heads", "model.q_heads"),

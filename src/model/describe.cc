@@ -44,6 +44,13 @@ std::string or_none(std::string list) { return list.empty() ? "none" : list.subs
 
 }  // namespace
 
+std::string kv_heads_text(const DecoderShape& shape) {
+  if (shape.uniform_kv_heads()) return std::to_string(shape.uniform_kv_heads());
+  std::string text;
+  for (const int64 heads : shape.kv_heads) text += fmt::format("{}{}", text.empty() ? "" : "/", heads);
+  return text;
+}
+
 std::string describe(const DecoderShape& shape) {
   std::string text, biases, extras;
   const auto line = [&](const char* what, const std::string& value) {
@@ -64,7 +71,7 @@ std::string describe(const DecoderShape& shape) {
   if (shape.attention_softcap > 0) extras += fmt::format(", attention softcap {:g}", shape.attention_softcap);
   if (shape.logit_softcap > 0) extras += fmt::format(", logit softcap {:g}", shape.logit_softcap);
   line("layers", layers_text(shape));
-  line("heads", fmt::format("{} query and {} KV heads of {}, width {}", shape.q_heads, shape.kv_heads,
+  line("heads", fmt::format("{} query and {} KV heads of {}, width {}", shape.q_heads, kv_heads_text(shape),
                             shape.head_dim, shape.width));
   line("MLP", fmt::format("{}{}, {} wide", activation_text(shape.activation), shape.gated ? ", gated" : "",
                           shape.hidden));

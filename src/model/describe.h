@@ -10,4 +10,7 @@ namespace fovea {
 /// -1 mean.
 std::string describe(const DecoderShape& shape);
 
+/// "2"; where layers differ, each one's: "8/4/4/2".
+std::string kv_heads_text(const DecoderShape& shape);
+
 }  // namespace fovea

@@ -13,7 +13,10 @@ DecoderShape sizes(const ModelConfig& config) {
   shape.layers = config.layers;
   shape.width = config.width;
   shape.q_heads = config.q_heads;
-  shape.kv_heads = config.kv_heads ? config.kv_heads : config.q_heads;
+  shape.kv_heads = config.kv_heads_per_layer;
+  if (shape.kv_heads.empty())
+    shape.kv_heads.assign(static_cast<size_t>(config.layers),
+                          config.kv_heads ? config.kv_heads : config.q_heads);
   shape.head_dim = config.head_dim ? config.head_dim : config.width / config.q_heads;
   shape.hidden = config.hidden;
   shape.context = config.context;
@@ -65,6 +68,16 @@ ActivationKind activation_named(const std::string& name, ActivationKind of_famil
   if (name == "gelu") return ActivationKind::gelu;
   if (name == "gelu_tanh") return ActivationKind::gelu_tanh;
   return of_family;
+}
+
+void check_kv_heads(const DecoderShape& shape) {
+  if (static_cast<int64>(shape.kv_heads.size()) != shape.layers)
+    fail_usage("model.kv_heads_per_layer names {} layers, model.layers is {}: name each layer once",
+               shape.kv_heads.size(), shape.layers);
+  for (const int64 heads : shape.kv_heads)
+    if (heads < 1 || shape.q_heads % heads != 0)
+      fail_usage("model.kv_heads{} = {} does not divide model.q_heads = {}",
+                 shape.uniform_kv_heads() ? "" : "_per_layer", heads, shape.q_heads);
 }
 
 // What the configuration says itself stands over what the family says.
@@ -185,8 +198,7 @@ DecoderShape decoder_shape(const ModelConfig& config, int64 vocab) {
     DecoderShape shape = family.assemble(config);
     shape.vocab = vocab;
     override_family(shape, config);
-    if (shape.q_heads % shape.kv_heads != 0)
-      fail_usage("model.kv_heads = {} does not divide model.q_heads = {}", shape.kv_heads, shape.q_heads);
+    check_kv_heads(shape);
     if (shape.hidden <= 0)
       fail_usage("model.width = {} is too narrow for the family's MLP: set model.hidden", shape.width);
     return shape;

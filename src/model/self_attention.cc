@@ -15,7 +15,7 @@ SelfAttention::SelfAttention(ParameterLayout& layout, const std::string& name, c
       scale_(shape.attention_scale),
       softcap_(shape.attention_softcap),
       mask_(shape.masks[static_cast<size_t>(layer)]) {
-  const int64 c = shape.width, d = head_dim_;
+  const int64 c = shape.width, d = head_dim_, kv_heads = shape.kv_heads[static_cast<size_t>(layer)];
   const auto add_heads = [&](const char* which, int64 count) {
     Heads heads;
     heads.count = count;
@@ -26,8 +26,8 @@ SelfAttention::SelfAttention(ParameterLayout& layout, const std::string& name, c
     return heads;
   };
   q_ = add_heads("q", shape.q_heads);
-  k_ = add_heads("k", shape.kv_heads);
-  v_ = add_linear(layout, name + ".v", c, shape.kv_heads * d, shape.qkv_bias, shape.init_std);
+  k_ = add_heads("k", kv_heads);
+  v_ = add_linear(layout, name + ".v", c, kv_heads * d, shape.qkv_bias, shape.init_std);
   // What adds to the residual stream starts smaller, by the number of such additions (Radford et al.
   // 2019, 2.3).
   const double residual_std = shape.init_std / std::sqrt(2.0 * static_cast<double>(shape.layers));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,8 @@ struct RopeShape {
 /// What a decoder is made of, with every choice made: what families.h assembles and decoder.h builds.
 struct DecoderShape {
   std::string family;
-  int64 vocab = 0, layers = 0, width = 0, q_heads = 0, kv_heads = 0, head_dim = 0, hidden = 0, context = 0;
+  int64 vocab = 0, layers = 0, width = 0, q_heads = 0, head_dim = 0, hidden = 0, context = 0;
+  std::vector<int64> kv_heads;  ///< one per layer
   NormShape norm;
   bool qk_norm = false;     ///< RMSNorm of each head of q and k, before RoPE
   bool post_norms = false;  ///< Gemma 2: another norm after attention and after the MLP
@@ -45,10 +48,17 @@ struct DecoderShape {
   float dropout = 0;
   double init_std = 0.02;
 
-  int64 group() const { return q_heads / kv_heads; }
+  /// Query heads that share a KV head of the layer.
+  int64 group(int64 layer) const { return q_heads / kv_heads[static_cast<size_t>(layer)]; }
+  /// KV heads of every layer; 0 where layers differ.
+  int64 uniform_kv_heads() const {
+    const bool uniform = std::all_of(kv_heads.begin(), kv_heads.end(),
+                                     [&](int64 heads) { return heads == kv_heads.front(); });
+    return uniform && !kv_heads.empty() ? kv_heads.front() : 0;
+  }
   /// Bytes that one token's keys and values take in all layers, `bytes_per_element` each.
   int64 kv_bytes_per_token(int64 bytes_per_element) const {
-    return 2 * layers * kv_heads * head_dim * bytes_per_element;
+    return 2 * std::accumulate(kv_heads.begin(), kv_heads.end(), int64{0}) * head_dim * bytes_per_element;
   }
 };
 

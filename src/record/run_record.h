@@ -52,9 +52,9 @@ struct CorpusRecord {
 /// Which run this one started from, and how.
 struct Lineage {
   std::string baseline, checkpoint;  ///< identity of the run, name of its checkpoint; empty: none
-  std::string conversion = "none";   ///< none, mean, first, random
+  std::string conversion = "none";   ///< a word of init.conversion
   double alpha = 0;                  ///< tokens of this run / tokens of its baseline
-  int64 q_heads = 0, kv_heads = 0;
+  int64 q_heads = 0, kv_heads = 0;   ///< kv_heads 0: layers differ
 };
 
 struct Counts {

@@ -3,14 +3,26 @@
 #include <filesystem>
 
 #include "config/config.h"
+#include "data/dataset.h"
 #include "model/decoder.h"
 
 namespace fovea {
 
+/// What a conversion may look at: init.calibration training sequences from first_sample on, which are those
+/// that the run reads first.
+struct InitialData {
+  const Dataset& dataset;
+  int64 first_sample = 0;
+  Backend backend = Backend::cpu;
+  int threads = 1;
+};
+
 /// Writes the weights that another run left (InitConfig) into `weights` (flat, f32 | f64, in the decoder's
-/// layout), with its KV heads converted where the file has more of them; where it has as many, nothing is.
+/// layout), with its KV heads converted where the file has more of them in a layer; where it has as many,
+/// nothing is. No bit depends on the threads.
 /// Throws UserError: input (a damaged file, another model's), usage (a conversion is needed and none is
 /// named, or there are fewer KV heads than the model wants).
-void load_initial_weights(const Config& config, const Decoder& decoder, const View& weights);
+void load_initial_weights(const Config& config, const Decoder& decoder, const View& weights,
+                          const InitialData& data);
 
 }  // namespace fovea

@@ -30,6 +30,7 @@ class Run {
         dataset_(dataset),
         progress_(progress),
         resident_before_(resident_bytes()),
+        threads_(threads),
         provenance_(collect_provenance(threads, job.config.run.backend, job.command)),
         trainer_(job.config, dataset, backend_named(job.config.run.backend), threads, job.first_sample),
         journal_(open_journal()) {
@@ -70,6 +71,7 @@ class Run {
   const Dataset& dataset_;
   const ProgressSink& progress_;
   int64 resident_before_;
+  int threads_;
   Provenance provenance_;
   Trainer trainer_;
   Journal journal_;
@@ -92,7 +94,8 @@ Journal Run::open_journal() {
   if (job_.config.init.from.empty()) {
     trainer_.initialise_weights();
   } else {
-    load_initial_weights(job_.config, trainer_.decoder(), trainer_.state().weights());
+    load_initial_weights(job_.config, trainer_.decoder(), trainer_.state().weights(),
+                         {dataset_, job_.first_sample, backend_named(job_.config.run.backend), threads_});
     trainer_.resume_at(0);
   }
   return Journal::create(path);
@@ -193,7 +196,7 @@ RunRecord Run::record(RunState state, const std::string& error) const {
   record.corpus = {describe(dataset_), dataset_.fingerprint()};
   record.lineage = job_.lineage;
   record.lineage.q_heads = trainer_.decoder().shape().q_heads;
-  record.lineage.kv_heads = trainer_.decoder().shape().kv_heads;
+  record.lineage.kv_heads = trainer_.decoder().shape().uniform_kv_heads();
   record.counts = {plan.parameters, trainer_.steps_done() * tokens_per_step(), plan.train_flops_per_token(),
                    trainer_.decoder().shape().kv_bytes_per_token(size_of(plan.precision.compute))};
   record.series = journal.series;

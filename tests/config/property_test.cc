@@ -85,6 +85,9 @@ Config consistent_config() {
   make_distinct(config.study.seeds);
   config.model.layers = std::max<int64>(config.model.layers, 4);
   config.model.kv_heads = config.study.kind == "gqa" ? 0 : config.model.q_heads;
+  config.model.kv_heads_per_layer.clear();
+  if (config.study.kind != "gqa" && *rc::gen::arbitrary<bool>())
+    config.model.kv_heads_per_layer.assign(static_cast<size_t>(config.model.layers), config.model.q_heads);
   config.model.head_dim = 2 * *rc::gen::inRange<int64>(4, 1000);
   config.model.rope_fraction = std::max(config.model.rope_fraction, 0.25);
   config.model.sliding_window += 1;

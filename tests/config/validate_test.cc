@@ -22,6 +22,15 @@ TEST(Validate, ContradictionsAreToldAtTheKeyToChange) {
        "2 x.toml:1:18: model.kv_heads is 3: model.kv_heads = 3 must divide model.q_heads = 8"},
       {"model.kv_heads = 16",
        "2 x.toml:1:18: model.kv_heads is 16: model.kv_heads = 16 must divide model.q_heads = 8"},
+      {"model.layers = 2\nmodel.kv_heads_per_layer = [4, 2, 1]",
+       "2 x.toml:2:28: model.kv_heads_per_layer is [4, 2, 1]: names 3 layers and model.layers is 2: name "
+       "each "
+       "layer once"},
+      {"model.layers = 2\nmodel.kv_heads_per_layer = [4, 3]",
+       "2 x.toml:2:28: model.kv_heads_per_layer is [4, 3]: 3 KV heads do not divide model.q_heads = 8"},
+      {"study.kind = \"gqa\"\nmodel.layers = 2\nmodel.kv_heads_per_layer = [8, 8]",
+       "2 x.toml:3:28: model.kv_heads_per_layer is [8, 8]: the baseline of a gqa study is MHA: leave it out, "
+       "and list gqa.kv_heads"},
       {"model.head_dim = 33",
        "2 x.toml:1:18: model.head_dim is 33: heads of width 33 are odd, and RoPE rotates pairs: make it "
        "even"},
@@ -88,8 +97,8 @@ TEST(Validate, WhatOnlyLooksOddPasses) {
         "train.schedule = \"wsd\"\ntrain.decay = 0.975", "train.warmup = 1\ntrain.decay = 1",
         "train.precision = \"f64\"\nrun.backend = \"reference\"", "gqa.kv_heads = [3]",
         "init.from = \"a\"\ninit.conversion = \"first\"", "train.sequence = 128\ntrain.grain = 16",
-        "model.family = \"mistral\"\nmodel.attention = [\"full\"]", "train.tokens = 4096",
-        "train.tokens = 0"})
+        "model.family = \"mistral\"\nmodel.attention = [\"full\"]", "train.tokens = 4096", "train.tokens = 0",
+        "model.layers = 2\nmodel.kv_heads_per_layer = [4, 1]"})
     EXPECT_EQ(folder.error_in(text), "no error") << text;
 }
 

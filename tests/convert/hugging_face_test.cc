@@ -15,6 +15,7 @@
 #include "model/decoder.h"
 #include "model/families.h"
 #include "record/hdf5.h"
+#include "small_decoder.h"
 #include "temporary_folder.h"
 
 namespace fovea {
@@ -28,45 +29,6 @@ constexpr const char* kModels[] = {"llama_mha",       "llama_gqa_bf16", "mistral
                                    "qwen2_bias_tied", "gpt2",           "gpt_neox_partial_rotary",
                                    "gemma_wide_heads"};
 
-/// The logits (B, T, V) of the model on the fp64 backend.
-std::vector<double> logits_of(const Decoder& decoder, const std::vector<float>& parameters,
-                              const h5::Array<int32>& tokens) {
-  const int64 B = tokens.shape[0], T = tokens.shape[1], V = decoder.shape().vocab;
-  Buffer weights(DType::f64, {decoder.layout().elements()}), ids(DType::i32, {B * T}),
-      positions(DType::i32, {B * T});
-  for (int64 i = 0; i < decoder.layout().elements(); ++i)
-    weights.view().data<double>()[i] = static_cast<double>(parameters[static_cast<size_t>(i)]);
-  for (int64 i = 0; i < B * T; ++i) {
-    ids.view().data<int32>()[i] = tokens.values[static_cast<size_t>(i)];
-    positions.view().data<int32>()[i] = static_cast<int32>(i % T);
-  }
-  Buffer logits(DType::f64, {B * T, V});
-  Arena arena;
-  const auto run = [&](Stream::Mode mode) {
-    Stream stream(Backend::reference, 1, mode);
-    const StepContext context{.stream = stream,
-                              .arena = arena,
-                              .layout = decoder.layout(),
-                              .precision = {DType::f64, DType::f64, DType::f64},
-                              .weights = weights,
-                              .compute_weights = weights,
-                              .gradients = {},
-                              .batch = {.sequences = B,
-                                        .length = T,
-                                        .tokens = ids,
-                                        .targets = {},
-                                        .positions = positions,
-                                        .documents = nullptr}};
-    decoder.logits(context, logits);
-  };
-  run(Stream::Mode::plan);
-  const MemoryPlan plan = arena.plan();
-  const Buffer memory(plan.bytes);
-  arena.replay(plan, memory.data());
-  run(Stream::Mode::immediate);
-  return {logits.view().data<double>(), logits.view().data<double>() + B * T * V};
-}
-
 Decoder decoder_of(const ImportedModel& model) {
   return Decoder(decoder_shape(model.config, model.vocabulary), model.config.context, DType::f64);
 }
@@ -79,7 +41,8 @@ TEST_P(GoldenModel, HasTheLogitsOfTransformers) {
   const ImportedModel model = import_hugging_face(kGolden / GetParam());
   const h5::Group file = h5::open_file(kGolden / GetParam() / "reference.h5");
   const auto expected = file.read<double>("logits").values;
-  const auto actual = logits_of(decoder_of(model), model.parameters, file.read<int32>("tokens"));
+  const auto tokens = file.read<int32>("tokens");
+  const auto actual = logits_of(decoder_of(model), model.parameters, tokens.values, tokens.shape[0]);
   ASSERT_EQ(actual.size(), expected.size());
   double largest = 0, error = 0;
   for (size_t i = 0; i < actual.size(); ++i) {
@@ -105,12 +68,11 @@ TEST(GqaConversion, TheMeanOfIdenticalHeadsKeepsTheModelsFunction) {
   ImportedModel gqa = mha;
   gqa.config.kv_heads = 2;
   const Decoder after = decoder_of(gqa);
-  gqa.parameters =
-      convert_kv_heads(before.layout(), mha.parameters, after.layout(), {GqaInit::mean, head, 0});
+  gqa.parameters = convert_kv_heads(before, mha.parameters, after, {conversion_named("mean")});
   const h5::Group file = h5::open_file(kGolden / "llama_mha" / "reference.h5");
   const auto tokens = file.read<int32>("tokens");
-  const auto expected = logits_of(before, mha.parameters, tokens),
-             actual = logits_of(after, gqa.parameters, tokens);
+  const auto expected = logits_of(before, mha.parameters, tokens.values, tokens.shape[0]),
+             actual = logits_of(after, gqa.parameters, tokens.values, tokens.shape[0]);
   for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-12);
 }
 

@@ -87,7 +87,7 @@ TEST(Families, MakeTheirPublishedChoices) {
   EXPECT_FALSE(llama.tie_embeddings || llama.qkv_bias || llama.qk_norm || llama.parallel_residual);
   EXPECT_EQ(llama.rope.dims, 16);
   EXPECT_FLOAT_EQ(llama.attention_scale, 0.25f);
-  EXPECT_EQ(llama.kv_heads, 4);
+  EXPECT_EQ(llama.uniform_kv_heads(), 4);
   EXPECT_EQ(llama.hidden % 32, 0);
 
   EXPECT_TRUE(shape_of("qwen2").qkv_bias);
@@ -171,7 +171,7 @@ TEST(Families, WhatTheConfigurationSaysStandsOverThem) {
   EXPECT_EQ(shape.attention_scale, 1.5f);
   EXPECT_EQ(shape.attention_softcap, 5);
   EXPECT_EQ(shape.logit_softcap, 6);
-  EXPECT_EQ(shape.group(), 2);
+  EXPECT_EQ(shape.group(3), 2);
   EXPECT_EQ(shape.head_dim, 32);
   EXPECT_EQ(shape.kv_bytes_per_token(2), 2 * 4 * 2 * 32 * 2);
 
@@ -189,6 +189,25 @@ TEST(Families, WhatTheConfigurationSaysStandsOverThem) {
   EXPECT_EQ(plain.activation, ActivationKind::silu);
   EXPECT_EQ(plain.rope.dims, 8);
   EXPECT_TRUE(plain.rope.interleaved);
+}
+
+TEST(Families, KvHeadsMayDifferByLayer) {
+  const DecoderShape shape = shape_of("llama", [](ModelConfig& c) {
+    c.kv_heads = 2;  // which the list stands over
+    c.kv_heads_per_layer = {4, 1, 2, 1};
+  });
+  EXPECT_THAT(shape.kv_heads, testing::ElementsAre(4, 1, 2, 1));
+  EXPECT_EQ(shape.uniform_kv_heads(), 0);
+  EXPECT_EQ(shape.group(0), 1);
+  EXPECT_EQ(shape.group(3), 4);
+  EXPECT_EQ(shape.kv_bytes_per_token(4), 2 * (4 + 1 + 2 + 1) * 16 * 4);
+  EXPECT_THAT(describe(shape), testing::HasSubstr("4 query and 4/1/2/1 KV heads of 16"));
+  EXPECT_EQ(shape_of("llama",
+                     [](ModelConfig& c) {
+                       c.kv_heads_per_layer = {2, 2, 2, 2};
+                     })
+                .uniform_kv_heads(),
+            2);
 }
 
 // A LayerNorm has no offset to its weight: one that begins at zero would pass nothing on, for ever.
@@ -216,6 +235,11 @@ TEST(Families, RefuseContradictionsInOneLine) {
   using testing::HasSubstr;
   EXPECT_THAT(refusal([](ModelConfig& c) { c.family = "lama"; }), HasSubstr("choose llama, mistral"));
   EXPECT_THAT(refusal([](ModelConfig& c) { c.kv_heads = 3; }), HasSubstr("does not divide"));
+  EXPECT_THAT(refusal([](ModelConfig& c) { c.kv_heads_per_layer = {4, 2, 1}; }), HasSubstr("names 3 layers"));
+  EXPECT_THAT(refusal([](ModelConfig& c) {
+                c.kv_heads_per_layer = {4, 2, 1, 3};
+              }),
+              HasSubstr("model.kv_heads_per_layer = 3 does not divide model.q_heads = 4"));
   EXPECT_THAT(refusal([](ModelConfig& c) { c.attention = {"window"}; }), HasSubstr("sliding_window"));
   EXPECT_THAT(refusal([](ModelConfig& c) { c.attention = {"sparse"}; }), HasSubstr("choose full or window"));
   EXPECT_THAT(refusal([](ModelConfig& c) { c.family = "mistral"; }), HasSubstr("sliding_window"));

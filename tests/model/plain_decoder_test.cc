@@ -172,7 +172,7 @@ class PlainDecoder {
       Row concatenated(q[row].size(), 0.0);
       const Range keys = visible(layer, static_cast<int64>(row));
       for (size_t h = 0; h < static_cast<size_t>(shape_.q_heads); ++h) {
-        const size_t kv = h / static_cast<size_t>(shape_.group());
+        const size_t kv = h / static_cast<size_t>(shape_.group(layer));
         double sum = 0;
         for (auto j = static_cast<size_t>(keys.begin); j < static_cast<size_t>(keys.end); ++j) {
           const double score = scale() * dot(&q[row][h * d], &k[j][kv * d], d);

@@ -49,6 +49,7 @@ std::vector<ModelCase> make_cases() {
   };
   add("llama_mha", "llama", [](ModelCase& c) { c.config.kv_heads = 4; });
   add("llama_mqa", "llama", [](ModelCase& c) { c.config.kv_heads = 1; });
+  add("llama_heads_per_layer", "llama", [](ModelCase& c) { c.config.kv_heads_per_layer = {4, 1}; });
   add("llama_wide_heads", "llama", [](ModelCase& c) { c.config.head_dim = 10; });
   add("llama_interleaved", "llama", [](ModelCase& c) { c.config.rope_interleaved = true; });
   add("llama_partial_interleaved", "llama", [](ModelCase& c) {
@@ -125,6 +126,7 @@ ModelCase larger_case(const std::string& name) {
   c.sequences = 3;
   c.length = 67;
   c.config.layers = 4;
+  if (!c.config.kv_heads_per_layer.empty()) c.config.kv_heads_per_layer = {4, 1, 2, 4};
   c.config.width = 48;
   c.config.hidden = 72;
   c.config.context = 67;

@@ -21,6 +21,7 @@ How on_cpu(const Precision& precision, int threads = 1) {
 ModelCase four_layers(const std::string& name) {
   ModelCase c = case_named(name);
   c.config.layers = 4;
+  if (!c.config.kv_heads_per_layer.empty()) c.config.kv_heads_per_layer = {4, 1, 2, 1};
   return c;
 }
 

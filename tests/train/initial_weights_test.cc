@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "config/schema.h"
 #include "core/file.h"
 #include "helpers.h"
 #include "model/families.h"
@@ -36,14 +39,21 @@ class InitialWeights : public testing::Test {
     const Decoder decoder = decoder_of(run.config);
     layout = decoder.layout();
     Buffer weights(dtype, {layout.elements()});
-    load_initial_weights(run.config, decoder, weights);
+    load_initial_weights(run.config, decoder, weights, {dataset, 40, Backend::cpu, threads});
     return weights;
+  }
+  Decoder decoder_of_heads(int64 kv_heads) const {
+    Config config = run.config;
+    config.model.kv_heads = kv_heads;
+    return decoder_of(config);
   }
   View of(const View& flat, const ParameterLayout& in, const std::string& name) const {
     return in.view(flat, in.find(name));
   }
 
   SmallRun run;
+  Dataset dataset = run.dataset();
+  int threads = 1;
   ParameterLayout source_layout, layout;
   Buffer source_weights;
 };
@@ -57,8 +67,45 @@ TEST_F(InitialWeights, AreThoseOfTheFile) {
 }
 
 TEST_F(InitialWeights, NothingIsConvertedWhereTheHeadsAreAsMany) {
-  for (const char* conversion : {"mean", "first", "random"})
-    EXPECT_EQ(bits(load_for(4, conversion)), bits(source_weights));
+  for (const std::string_view conversion : find_config_key("init.conversion")->words)
+    EXPECT_EQ(bits(load_for(4, std::string(conversion))), bits(source_weights)) << conversion;
+}
+
+TEST_F(InitialWeights, EveryWordConvertsToTheSameBitsWithAnyThreads) {
+  std::set<std::string> different;
+  for (const std::string_view conversion : find_config_key("init.conversion")->words) {
+    if (conversion == "none") continue;
+    threads = 1;
+    const std::string one = bits(load_for(2, std::string(conversion)));
+    threads = 3;
+    EXPECT_EQ(bits(load_for(2, std::string(conversion))), one) << conversion;
+    if (conversion.find("similar") == conversion.npos) different.insert(one);
+  }
+  EXPECT_EQ(different.size(), 7U);
+}
+
+TEST_F(InitialWeights, ANumberOfHeadsForEachLayer) {
+  const Buffer two = load_for(2, "aligned"), one = load_for(1, "aligned");
+  const Decoder of_two = decoder_of_heads(2), of_one = decoder_of_heads(1);
+  run.config.model.kv_heads_per_layer = {2, 1};
+  const Buffer mixed = load_for(4, "aligned");
+  for (const Parameter& p : layout.parameters()) {
+    const bool second = p.name.starts_with("blocks.1.");
+    EXPECT_EQ(bits(of(mixed, layout, p.name)),
+              second ? bits(of(one, of_one.layout(), p.name)) : bits(of(two, of_two.layout(), p.name)))
+        << p.name;
+  }
+  // What the file's own layers have is read from it.
+  const auto path = run.folder / "mixed.safetensors";
+  write_model(path, layout, mixed, {10, "abc", toml_text(run.config), kVocabulary});
+  run.config.init.from = path.string();
+  EXPECT_EQ(bits(load_for(4, "none")), bits(mixed));
+  run.config.model.kv_heads_per_layer.clear();
+  EXPECT_THAT(error_of([&] { load_for(2, "none"); }, ExitCode::usage),
+              HasSubstr("2/1 KV heads, the model 2"));
+  error_of([&] { load_for(2, "mean"); }, ExitCode::usage);
+  EXPECT_EQ(bits(of(load_for(1, "mean"), layout, "blocks.1.attention.k.weight")),
+            bits(of(one, of_one.layout(), "blocks.1.attention.k.weight")));
 }
 
 TEST_F(InitialWeights, AMeanOfHeads) {

@@ -339,6 +339,15 @@ TEST_F(Runs, GoOnFromAnotherRunsModel) {
     EXPECT_NE(losses.back(), baseline.evaluations.back());
     EXPECT_EQ(read_run_file(run.folder / conversion / kRunFileName).lineage.kv_heads, 1);
   }
+  run.config.init.conversion = "aligned_activations similar";
+  run.config.model.kv_heads_per_layer = {2, 1};
+  ASSERT_EQ(execute(run.folder / "mixed"), RunState::done);
+  EXPECT_LT(outcome_of(run.folder / "mixed").evaluations[0], std::log(256) - 0.2);
+  const RunRecord mixed = read_run_file(run.folder / "mixed" / kRunFileName);
+  EXPECT_EQ(mixed.lineage.kv_heads, 0) << "layers differ";
+  EXPECT_EQ(mixed.counts.kv_bytes_per_token, 2 * (2 + 1) * 8 * 4);
+  const SafeTensors file(run.folder / "mixed" / kModelFileName);
+  EXPECT_THAT(checkpoint_info(file).config, HasSubstr("kv_heads_per_layer = [2, 1]"));
   EXPECT_NE(losses[0], losses[1]);
   EXPECT_NE(losses[1], losses[2]);
 }
