@@ -59,9 +59,8 @@ void convert_model(const fs::path& source, const fs::path& destination, const Co
         fail_usage("--kv-heads {} does not divide the model's {}", options.kv_heads, kv_heads);
     model.config.kv_heads = options.kv_heads;
     model.config.kv_heads_per_layer.clear();
-    model.parameters =
-        convert_kv_heads(from, model.parameters, Decoder(model.shape()),
-                         {conversion_named(options.init), static_cast<uint64>(options.seed)});
+    model.parameters = convert_kv_heads(from, model.parameters, Decoder(model.shape()),
+                                        {conversion_named(options.init), static_cast<uint64>(options.seed)});
   }
   const Decoder to(model.shape());
   Config config;
