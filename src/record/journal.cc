@@ -80,6 +80,7 @@ void read_step(const Line& line, JournalContents& into) {
   series.tokens_per_second.push_back(line.real("tokens_per_second"));
   series.flops_per_second.push_back(line.real("flops_per_second"));
   into.last_time = line.real("time");
+  into.step_times.push_back(into.last_time);
 }
 
 void read_evaluation(const Line& line, JournalContents& into) {
@@ -88,6 +89,7 @@ void read_evaluation(const Line& line, JournalContents& into) {
   if (!into.evaluations.empty() && evaluation.step < into.evaluations.back().step)
     fail_input("{}: the evaluation goes back to step {}", line.where, evaluation.step);
   into.evaluations.push_back(evaluation);
+  into.evaluation_times.push_back(into.last_time);
 }
 
 void read_end(const Line& line, JournalContents& into) {

@@ -63,8 +63,10 @@ struct JournalContents {
   std::vector<JournalBegin> begins;
   StepSeries series;
   std::vector<Evaluation> evaluations;
-  std::optional<JournalEnd> end;  ///< absent after a later begin: the run lives again
-  double last_time = 0;           ///< of the last line that has one
+  std::vector<double> step_times;        ///< seconds since 1970, of each step
+  std::vector<double> evaluation_times;  ///< the same, of the line before each evaluation, which has none
+  std::optional<JournalEnd> end;         ///< absent after a later begin: the run lives again
+  double last_time = 0;                  ///< of the last line that has one
 };
 
 /// Reads a journal, also while another process appends to it; a torn last line is ignored. Throws UserError

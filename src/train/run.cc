@@ -4,6 +4,7 @@
 #include <numbers>
 #include <optional>
 
+#include "record/event_file.h"
 #include "record/journal.h"
 #include "record/provenance.h"
 #include "record/run_file.h"
@@ -37,6 +38,9 @@ class Run {
     journal_.append(JournalBegin{job.name, job.identity, trainer_.steps_done(), trainer_.total_steps(),
                                  trainer_.total_steps() * tokens_per_step(), seconds_now()});
     first_step_ = trainer_.steps_done();
+    if (job.config.run.tensorboard)
+      events_ =
+          EventFile::create(job.directory / kEventFolderName, read_journal(job.directory / kJournalFileName));
   }
 
   RunState execute() {
@@ -75,6 +79,7 @@ class Run {
   Provenance provenance_;
   Trainer trainer_;
   Journal journal_;
+  std::optional<EventFile> events_;
   int64 first_step_ = 0;
   double evaluation_seconds_ = 0;
   Clock::time_point start_ = Clock::now();
@@ -121,8 +126,11 @@ RunState Run::train() {
 void Run::report_progress(const StepResult& step, double step_seconds) {
   const double rate = static_cast<double>(tokens_per_step()) / step_seconds;
   const double flops = rate * trainer_.plan().train_flops_per_token();
-  journal_.append(JournalStep{step.step, step.step * tokens_per_step(), step.loss, step.lr, step.grad_norm,
-                              rate, flops, seconds_now()});
+  const JournalStep line{
+      step.step,    step.step * tokens_per_step(), step.loss, step.lr, step.grad_norm, rate, flops,
+      seconds_now()};
+  journal_.append(line);
+  if (events_) events_->append(line);
   const bool last = step.step == trainer_.total_steps();
   const double per_step = seconds_since(start_) / static_cast<double>(step.step - first_step_);
   now_ = {step.step,
@@ -151,6 +159,7 @@ void Run::evaluate() {
     evaluation.bits_per_byte = result.loss / std::numbers::ln2 *
                                static_cast<double>(dataset_.held_out_tokens()) / static_cast<double>(bytes);
   journal_.append(evaluation);
+  if (events_) events_->append(evaluation, seconds_now());
 }
 
 void Run::save_checkpoint() {

@@ -18,6 +18,7 @@
 #include "helpers.h"
 #include "record/journal.h"
 #include "record/run_file.h"
+#include "tests/record/event_reader.h"
 #include "train/checkpoint.h"
 
 extern char** environ;
@@ -254,6 +255,52 @@ TEST_F(Runs, StoppedInTheMiddleAndResumedElsewhere) {
     EXPECT_EQ(progress.front().step, 4);
     expect_equal(outcome_of(directory), expected);
   }
+}
+
+// What TensorBoard sees is what the record says, each step once, however the run was stopped.
+TEST_F(Runs, TheirEventFilesSayWhatTheirRecordsSay) {
+  run.config.run.tensorboard = true;
+  run.config.train.evaluate_every = 2;
+  run.config.train.checkpoint_every = 3;
+  const fs::path directory = run.folder / "events";
+  for (const int stop_after : {2, 5, 8}) {
+    Child child(run, directory, 1, stop_after);
+    if (stop_after == 5) {  // between checkpoints, without warning
+      std::this_thread::sleep_for(std::chrono::milliseconds(400));
+      child.kill();
+    }
+    child.wait();
+  }
+  ASSERT_EQ(execute(directory, 1), RunState::done);
+  const RunRecord record = read_run_file(directory / kRunFileName);
+  const test::Events events = test::events_in(directory / "tensorboard");
+  const auto rounded = [](const std::vector<double>& values) {
+    return std::vector<float>(values.begin(), values.end());
+  };
+  for (const auto& [tag, values] : {std::pair("train/loss", record.series.train_loss),
+                                    {"train/lr", record.series.lr},
+                                    {"train/grad_norm", record.series.grad_norm},
+                                    {"speed/tokens_per_second", record.series.tokens_per_second}}) {
+    EXPECT_EQ(events.steps(tag), record.series.step) << tag;
+    EXPECT_EQ(events.values(tag), rounded(values)) << tag;
+  }
+  std::vector<int64> steps;
+  std::vector<double> losses, bits;
+  for (const Evaluation& evaluation : record.evaluations) {
+    steps.push_back(evaluation.step);
+    losses.push_back(evaluation.loss);
+    bits.push_back(evaluation.bits_per_byte.value());
+  }
+  EXPECT_EQ(events.steps("evaluate/loss"), steps);
+  EXPECT_EQ(events.values("evaluate/loss"), rounded(losses));
+  EXPECT_EQ(events.values("evaluate/bits_per_byte"), rounded(bits));
+  const auto& curve = events.scalars.at("train/loss");
+  for (size_t i = 1; i < curve.size(); ++i) EXPECT_GE(curve[i].time, curve[i - 1].time);
+}
+
+TEST_F(Runs, WriteNoEventFilesUnasked) {
+  ASSERT_EQ(execute(run.folder / "plain", 1), RunState::done);
+  EXPECT_FALSE(fs::exists(run.folder / "plain" / "tensorboard"));
 }
 
 // Killed without warning at moments that differ, wherever that is: in a step, a checkpoint, an evaluation.
