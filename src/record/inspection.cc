@@ -1,6 +1,7 @@
 #include "record/inspection.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "record/record_parts.h"
 
@@ -41,13 +42,26 @@ constexpr StatisticColumn<GroupCosines> kCosineColumns[] = {
     {"value", "1", "mean cosine between the value heads of a group", &GroupCosines::value},
     {"value_aligned", "1", "the same after alignment by an orthogonal matrix", &GroupCosines::value_aligned}};
 
+/// Datasets in a group of the file, each axis with its dimension scale.
 template <class Record>
-void write_columns(const Group& group, std::span<const StatisticColumn<Record>> columns, const Record& record,
-                   const Shape& shape) {
+void write_columns(const Group& root, const std::string& group,
+                   std::span<const StatisticColumn<Record>> columns, const Record& record, const Shape& shape,
+                   std::initializer_list<const char*> scales) {
   for (const auto& column : columns) {
-    group.write<double>(column.name, shape, record.*column.values);
-    describe(group, column.name, column.unit, column.meaning);
+    const std::string name = group + "/" + column.name;
+    root.write<double>(name, shape, record.*column.values);
+    describe(root, name, column.unit, column.meaning);
+    int64 axis = 0;
+    for (const char* scale : scales) root.attach_scale(name, axis++, scale);
   }
+}
+
+void write_scale(const Group& root, const char* name, int64 size, const char* meaning) {
+  std::vector<int64> numbers(static_cast<size_t>(size));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  root.write(name, numbers);
+  describe(root, name, "1", meaning);
+  root.make_scale(name);
 }
 
 template <class Record>
@@ -61,10 +75,13 @@ void read_columns(const Group& group, std::span<const StatisticColumn<Record>> c
   }
 }
 
-void write_statistics(const Group& group, const ModelStatistics& statistics, const Inspection& i) {
-  write_scalar(group, "loss", statistics.loss, "nat/token", "mean cross entropy of the text");
-  write_columns(group.create_group("attention"), head_columns(), statistics.heads, {i.layers, i.q_heads});
-  write_columns(group.create_group("gradients"), gradient_columns(), statistics.gradients, {i.layers});
+/// within: "" or "initial/".
+void write_statistics(const Group& root, const std::string& within, const ModelStatistics& statistics,
+                      const Inspection& i) {
+  write_scalar(root, within + "loss", statistics.loss, "nat/token", "mean cross entropy of the text");
+  write_columns(root, within + "attention", head_columns(), statistics.heads, {i.layers, i.q_heads},
+                {"layer", "head"});
+  write_columns(root, within + "gradients", gradient_columns(), statistics.gradients, {i.layers}, {"layer"});
 }
 
 ModelStatistics read_statistics(const Group& group, const Inspection& i) {
@@ -106,11 +123,14 @@ void write_inspection(const std::filesystem::path& path, const Inspection& inspe
     each_attribute(inspection,
                    [&](const char* name, const auto& value) { root.set_attribute(".", name, value); });
     write_provenance(root, inspection.provenance);
-    write_statistics(root, inspection.trained, inspection);
-    if (inspection.initial) write_statistics(root.create_group("initial"), *inspection.initial, inspection);
-    if (inspection.cosines.groups > 0)
-      write_columns(root.create_group("cosine"), cosine_columns(), inspection.cosines,
-                    {inspection.layers, inspection.cosines.groups});
+    write_scale(root, "layer", inspection.layers, "layers, from the one that reads the embedding");
+    write_scale(root, "head", inspection.q_heads, "query heads of a layer");
+    write_statistics(root, "", inspection.trained, inspection);
+    if (inspection.initial) write_statistics(root, "initial/", *inspection.initial, inspection);
+    if (inspection.cosines.groups == 0) return;
+    write_scale(root, "group", inspection.cosines.groups, "would-be groups of neighbouring KV heads");
+    write_columns(root, "cosine", cosine_columns(), inspection.cosines,
+                  {inspection.layers, inspection.cosines.groups}, {"layer", "group"});
   });
 }
 

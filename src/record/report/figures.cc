@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "record/report/diagnostics.h"
 
 namespace fovea::report {
 namespace {
@@ -283,6 +284,7 @@ std::vector<Shown> figures_of(const Study& study) {
     return r.record && r.record->memory.measured_peak_bytes > 0 && r.record->memory.predicted_bytes > 0;
   });
   if (any_memory) shown.push_back(memory_figure(study));
+  for (Shown& s : diagnostic_figures(study)) shown.push_back(std::move(s));
   return shown;
 }
 

@@ -45,6 +45,9 @@ struct Axis {
 /// factor 1.6.
 Axis axis_over(const std::vector<double>& values);
 
+/// A text from outside as a string of gnuplot's; with noenhanced it is shown as it is.
+std::string quoted(std::string_view text);
+
 /// Borders, grid and tics as all figures have them.
 std::string style(const Inks& inks);
 

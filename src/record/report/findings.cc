@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "record/report/diagnostics.h"
 #include "record/report/study.h"
 
 namespace fovea::report {
@@ -146,6 +147,7 @@ std::vector<std::string> findings(const Study& study) {
     initialisations(study, out);
   }
   best_of_plain(study, out);
+  score_findings(study, out);
   memory(study, out);
   for (std::string& text : out) text = capital(std::move(text));
   return out;

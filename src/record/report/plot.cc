@@ -87,6 +87,16 @@ Axis axis_over(const std::vector<double>& values) {
   return axis;
 }
 
+std::string quoted(std::string_view text) {
+  std::string result = "'";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < ' ') continue;
+    result += c;
+    if (c == '\'') result += c;
+  }
+  return result + "'";
+}
+
 std::string style(const Inks& inks) {
   return fmt::format(
       "set border 1 lc rgb '{0}' lw 0.8\nunset key\n"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "core/error.h"
 #include "record/run_file.h"
@@ -10,7 +11,7 @@ namespace fovea::report {
 namespace {
 
 Run load_run(const std::filesystem::path& directory, const StudyRun& entry) {
-  Run run{.entry = entry, .record = {}, .problem = {}};
+  Run run{.entry = entry, .record = {}, .inspection = {}, .problem = {}};
   const std::filesystem::path path = directory / entry.directory / kRunFileName;
   if (!std::filesystem::exists(path)) {
     run.problem = entry.error.empty() ? fmt::format("{}, no results yet", name_of(entry.state)) : entry.error;
@@ -19,6 +20,8 @@ Run load_run(const std::filesystem::path& directory, const StudyRun& entry) {
   }
   try {
     run.record = read_run_file(path);
+    const std::filesystem::path inspection = path.parent_path() / kInspectionFileName;
+    if (std::filesystem::exists(inspection)) run.inspection = read_inspection(inspection);
   } catch (const UserError& e) {  // one damaged file must not hide the others
     run.problem = e.what();
     return run;
@@ -31,6 +34,23 @@ Run load_run(const std::filesystem::path& directory, const StudyRun& entry) {
   return run;
 }
 
+/// What may differ between runs of one group: the seed, and what is no part of a run's identity.
+bool is_aside(const std::string& path) {
+  return path == "train.seed" || path == "data.cache" || path.starts_with("study.") ||
+         path.starts_with("run.");
+}
+
+/// Of plain runs only the configuration knows what they differ in. A key that one program had and the other
+/// had not is no difference.
+bool same_but_for_the_seed(const RunRecord& a, const RunRecord& b) {
+  std::map<std::string, const AttributeValue*> of_b;
+  for (const Attribute& attribute : b.attributes) of_b[attribute.path] = &attribute.value;
+  return std::none_of(a.attributes.begin(), a.attributes.end(), [&](const Attribute& x) {
+    const auto found = of_b.find(x.path);
+    return !is_aside(x.path) && found != of_b.end() && *found->second != x.value;
+  });
+}
+
 void add_to_group(Study& study, const Run& run) {
   const RunRecord& r = *run.record;
   const Lineage& l = r.lineage;
@@ -38,8 +58,7 @@ void add_to_group(Study& study, const Run& run) {
   Group* group = nullptr;
   for (Group& g : study.groups)
     if (g.role == role && g.kv_heads == l.kv_heads && g.conversion == l.conversion && g.alpha == l.alpha &&
-        // runs of a plain study differ in what only the configuration knows
-        (role != RunRole::train || g.runs[0]->record->counts.parameters == r.counts.parameters))
+        (role != RunRole::train || same_but_for_the_seed(*g.runs[0]->record, r)))
       group = &g;
   if (!group) {
     study.groups.push_back({role, l.kv_heads, l.conversion, l.alpha, {}, {}, {}, {}, {}});
@@ -67,6 +86,10 @@ std::vector<T> distinct(const Study& study, Get get) {
 
 std::string Run::h5(const char* path) const {
   return fmt::format("{}/{}:{}", entry.directory, kRunFileName, path);
+}
+
+std::string Run::inspected(const std::string& path) const {
+  return fmt::format("{}/{}:{}", entry.directory, kInspectionFileName, path);
 }
 
 Study load_study(const std::filesystem::path& directory) {

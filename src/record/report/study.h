@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "record/inspection.h"
 #include "record/report/cited.h"
 #include "record/run_record.h"
 #include "record/study_index.h"
@@ -14,10 +15,12 @@ namespace fovea::report {
 struct Run {
   StudyRun entry;
   std::optional<RunRecord> record;  ///< absent: `problem` says why
-  std::string problem;              ///< why it is in no figure; empty: it is in them
-  bool waits = false;               ///< because its turn has not come
+  std::optional<Inspection> inspection;
+  std::string problem;  ///< why it is in no figure; empty: it is in them
+  bool waits = false;   ///< because its turn has not come
 
-  std::string h5(const char* path) const;  ///< "run/run.h5:/final/loss"
+  std::string h5(const char* path) const;                ///< "run/run.h5:/final/loss"
+  std::string inspected(const std::string& path) const;  ///< "run/inspect.h5:/attention/entropy[2,1]"
   Datum datum(double value, const char* path) const { return {value, h5(path)}; }
 };
 
