@@ -86,7 +86,7 @@ class HeadObserver {
     AttentionProblem problem;
     problem.q_len = problem.kv_len = length;
     problem.q_heads = shape.q_heads;
-    problem.kv_heads = saved(Slot::k).size(1) / shape.head_dim;
+    problem.kv_heads = shape.kv_heads[static_cast<size_t>(layer)];
     problem.qk_dim = problem.v_dim = shape.head_dim;
     problem.mask = shape.masks[static_cast<size_t>(layer)];
     problem.scale = shape.attention_scale;
@@ -175,10 +175,8 @@ void describe_shape(Inspection& inspection, const Decoder& decoder) {
   inspection.q_heads = shape.q_heads;
   inspection.head_dim = shape.head_dim;
   inspection.attention_scale = shape.attention_scale;
-  for (int64 layer = 0; layer < shape.layers; ++layer) {
-    inspection.kv_heads.push_back(kv_heads_of(decoder, layer));
-    inspection.windows.push_back(shape.masks[static_cast<size_t>(layer)].left + 1);
-  }
+  inspection.kv_heads = shape.kv_heads;
+  for (const Mask& mask : shape.masks) inspection.windows.push_back(mask.left + 1);
 }
 
 }  // namespace

@@ -453,6 +453,58 @@ TEST(Inspect, CosinesAreOfNeighboursWeights) {
   EXPECT_EQ(group_cosines(Decoder(single.shape()), single.parameters, 2).heads, 0);
 }
 
+/// Head `to` becomes head `from` turned: by an angle per plane (i, i + D / 2) of RoPE, or any two dimensions.
+void turn(float* heads, int64 from, int64 to, int64 d, int64 columns, bool planes) {
+  for (int64 i = 0; i < d / 2; ++i) {
+    const int64 a = planes ? i : 2 * i, b = planes ? i + d / 2 : 2 * i + 1;
+    const double angle = 0.4 + 1.1 * static_cast<double>(i);
+    for (int64 c = 0; c < columns; ++c) {
+      const double x = heads[(from * d + a) * columns + c], y = heads[(from * d + b) * columns + c];
+      heads[(to * d + a) * columns + c] = static_cast<float>(std::cos(angle) * x - std::sin(angle) * y);
+      heads[(to * d + b) * columns + c] = static_cast<float>(std::sin(angle) * x + std::cos(angle) * y);
+    }
+  }
+}
+
+TEST(Inspect, AlignmentFindsHeadsThatAreRotationsOfOneAnother) {
+  ModelFile model = drawn_model([](ModelConfig& config) {
+    config.q_heads = config.kv_heads = 4;
+    config.head_dim = 6;
+  });
+  const Decoder decoder(model.shape());
+  const ParameterLayout& layout = decoder.layout();
+  const auto weights = [&](const char* name) {
+    return model.parameters.data() + layout[layout.find(std::string("blocks.0.attention.") + name)].offset;
+  };
+  turn(weights("k.weight"), 0, 1, 6, 16, true);   // as RoPE turns
+  turn(weights("k.weight"), 2, 3, 6, 16, false);  // as it does not
+  turn(weights("v.weight"), 0, 1, 6, 16, false);
+  const GroupCosines c = group_cosines(decoder, model.parameters, 2);
+  EXPECT_LT(c.key[0], 0.9);
+  EXPECT_NEAR(c.key_aligned[0], 1, 1e-6);
+  EXPECT_LT(c.key_aligned[1], 0.9);
+  EXPECT_GE(c.key_aligned[1], c.key[1]);
+  EXPECT_LT(c.value[0], 0.9);
+  EXPECT_NEAR(c.value_aligned[0], 1, 1e-6);
+
+  ModelFile normed = drawn_model([](ModelConfig& config) { config.qk_norm = "yes"; });
+  const GroupCosines n = group_cosines(Decoder(normed.shape()), normed.parameters, 2);
+  EXPECT_TRUE(std::isnan(n.key_aligned[0]) && std::isfinite(n.key[0]) && std::isfinite(n.value_aligned[0]));
+}
+
+TEST(Inspect, LayersMayDifferInTheirKvHeads) {
+  const ModelFile model = drawn_model([](ModelConfig& config) {
+    config.kv_heads = 0;
+    config.kv_heads_per_layer = {4, 1};
+  });
+  const Inspection i = inspect(model, {});
+  EXPECT_THAT(i.kv_heads, testing::ElementsAre(4, 1));
+  EXPECT_EQ(i.cosines.groups, 2);
+  EXPECT_TRUE(std::isfinite(i.cosines.key[1]) && std::isnan(i.cosines.key[2]) &&
+              std::isnan(i.cosines.key[3]));
+  EXPECT_THAT(describe(i), HasSubstr("4 query and 4/1 KV heads"));
+}
+
 TEST(Inspect, ModelsTooShortForInductionSaySo) {
   const Inspection i = inspect(drawn_model([](ModelConfig& config) { config.context = 3; }), {});
   EXPECT_EQ(i.repeated, 0);
