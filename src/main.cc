@@ -159,7 +159,8 @@ void Commands::add_models() {
   sub->add_option("--kv-heads", a_.convert.kv_heads, "KV heads of the result; 0 (else): as many as there are")
       ->type_name("G")
       ->check(within(0, 65536));
-  sub->add_option("--init", a_.convert.init, "how a group of heads becomes one: mean (else), as init.conversion")
+  sub->add_option("--init", a_.convert.init,
+                  "how a group of heads becomes one: mean (else), as init.conversion")
       ->type_name("HOW")
       ->check(one_of({"mean", "mean_scaled", "first", "random", "aligned", "aligned_unscaled"}));
   sub->add_option("--seed", a_.convert.seed, "of the random draws; else 0")->type_name("N");

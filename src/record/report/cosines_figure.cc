@@ -45,7 +45,7 @@ std::string cosines_script(const Inspected& of, const Inks& inks) {
       for (const Datum& datum : sample) points += fmt::format("{} {}\n", layer, datum.value);
     }
     if (std::isnan(last)) continue;
-    blocks += means + "EOD\n" + points + "EOD\n";
+    blocks += fmt::format("{}EOD\n{}EOD\n", means, points);
     plots += fmt::format(
         "{0}${1}_each using 1:2 with points lc rgb '{2}' lw 1 pt 6 ps 0.35, "
         "${1} using 1:2 with linespoints lc rgb '{2}' lw 1.6 dt {3} pt {4} ps 0.7",
