@@ -1,7 +1,5 @@
 #include "experiments/run_study.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,10 +11,11 @@
 #include <optional>
 #include <thread>
 
+#include "core/file.h"
 #include "experiments/identity.h"
 #include "experiments/numerics.h"
 #include "experiments/progress_line.h"
-#include "record/journal.h"
+#include "experiments/study_lock.h"
 #include "record/run_file.h"
 #include "record/study_index.h"
 #include "train/checkpoint.h"
@@ -34,29 +33,15 @@ constexpr const char* kErrorFileName = "error.txt";
 void make_directory(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) fail_run("{}: cannot be made a directory: {}", path.string(), error.message());
+  if (error) fail_to_write(path, error.value());
 }
 
-// Held by one study at a time, and by its runs: those of a study that was killed end within moments, so a
-// new one waits for as long. Where a file system has no locks, two studies are the user's to keep apart.
-class DirectoryLock {
- public:
-  explicit DirectoryLock(const fs::path& path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    constexpr int kTries = 250;
-    for (int tries = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++tries) {
-      if (tries == kTries)
-        fail_run("{}: another fovea run is at work here; wait for it, or name another --out", path.string());
-      ::usleep(20000);
-    }
-  }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-  ~DirectoryLock() { ::close(fd_); }
-
- private:
-  int fd_;
-};
+// A line that must be seen, whatever else is shown.
+void warn(const std::string& line) {
+  std::fflush(stdout);
+  if (output_is_terminal()) clear_line();
+  fmt::print(stderr, "fovea: {}\n", line);
+}
 
 class Scheduler {
  public:
@@ -86,6 +71,7 @@ class Scheduler {
   void finish(Node& node, int status);
   void fail_dependents();
   void write_index() const;
+  void update_index();
   void say(const Node& node, const std::string& text) const;
   ExitCode conclude();
   int64 count(RunState state) const;
@@ -100,6 +86,8 @@ class Scheduler {
   std::map<pid_t, size_t> children_;
   int64 reused_ = 0;
   bool told_to_stop_ = false;
+  bool halted_ = false;  // a run was interrupted by itself: no other is started
+  bool index_is_old_ = false;
 };
 
 std::string Scheduler::canonical_data(const Config& config) {
@@ -183,6 +171,17 @@ void Scheduler::write_index() const {
   write_study_index(options_.directory, index);
 }
 
+// In the middle of a study its index is only looked at: a disk that does not take it stops no run.
+void Scheduler::update_index() {
+  try {
+    write_index();
+    index_is_old_ = false;
+  } catch (const UserError& error) {
+    if (!index_is_old_) warn(fmt::format("{}; the runs go on", error.what()));
+    index_is_old_ = true;
+  }
+}
+
 void Scheduler::say(const Node& node, const std::string& text) const {
   if (options_.quiet) return;
   if (output_is_terminal()) clear_line();
@@ -205,6 +204,7 @@ RunJob Scheduler::job_of(const Node& node) {
   job.numerics = kNumerics;
   job.directory = options_.directory / node.entry.directory;
   job.command = options_.command;
+  job.resume = options_.resume;
   job.lineage.conversion = run.config.init.conversion;
   job.lineage.alpha = run.alpha;
   if (!run.baseline.empty()) {
@@ -226,7 +226,8 @@ ExitCode Scheduler::execute(const Node& node) {
                           output_is_terminal() && options_.jobs == 1);
   const RunState state =
       execute_run(job_of(node), dataset_of(*node.planned), static_cast<int>(threads),
-                  options_.quiet ? ProgressSink([](const RunProgress&) {}) : ProgressSink(printer));
+                  options_.quiet ? ProgressSink([](const RunProgress&) {}) : ProgressSink(printer),
+                  [&](const std::string& line) { warn(node.entry.name + ": " + line); });
   return state == RunState::done ? ExitCode::done : ExitCode::interrupted;
 }
 
@@ -239,6 +240,7 @@ int Scheduler::run_in_child(const Node& node) {
   } catch (const UserError& error) {
     reason = error.what();
     code = error.code();
+    if (code == ExitCode::interrupted) warn(node.entry.name + ": " + reason);
   } catch (const std::bad_alloc&) {
     reason = "it takes more memory than there is: see fovea explain";
   } catch (const std::exception& error) {
@@ -262,15 +264,18 @@ void Scheduler::start(Node& node) {
     fs::remove_all(directory);
     make_directory(directory);
   }
-  fs::remove(directory / kErrorFileName);
+  std::error_code none;
+  fs::remove(directory / kErrorFileName, none);
   node.entry.state = RunState::running;
   node.entry.error.clear();
-  write_index();
+  update_index();
   std::fflush(stdout);
+  const pid_t study = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) fail_run("no process can be started for run {}", node.entry.name);
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a killed study leaves no run behind that nobody waits for
+    if (::getppid() != study) ::_exit(static_cast<int>(ExitCode::interrupted));  // it was killed before that
     const int code = run_in_child(node);
     std::fflush(stdout);
     ::_exit(code);
@@ -289,6 +294,7 @@ void Scheduler::finish(Node& node, int status) {
                           duration_text(record.seconds)));
   } else if (WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(ExitCode::interrupted)) {
     node.entry.state = RunState::interrupted;
+    halted_ = true;
     say(node, styled("33", "interrupted; the same command goes on"));
   } else {
     node.entry.state = RunState::failed;
@@ -301,7 +307,7 @@ void Scheduler::finish(Node& node, int status) {
     }
     say(node, styled("31", "failed: " + node.entry.error));
   }
-  write_index();
+  update_index();
 }
 
 void Scheduler::tell_children_to_stop() {
@@ -364,16 +370,18 @@ ExitCode Scheduler::conclude() {
 ExitCode Scheduler::run() {
   open_datasets();
   make_directory(options_.directory);
-  const DirectoryLock lock(options_.directory);
+  std::fflush(stdout);
+  catch_stop_signals();
+  const StudyLock lock(options_.directory, warn);
+  remove_abandoned_temporaries(options_.directory);
   make_nodes();
   write_index();
   if (!options_.quiet && reused_ > 0)
     fmt::print("{} of {} runs were finished already: not repeated\n", reused_, nodes_.size());
   std::fflush(stdout);
-  catch_stop_signals();
   while (true) {
     fail_dependents();
-    while (!stop_requested() && static_cast<int64>(children_.size()) < options_.jobs) {
+    while (!stop_requested() && !halted_ && static_cast<int64>(children_.size()) < options_.jobs) {
       Node* node = next_ready();
       if (!node) break;
       start(*node);

@@ -33,7 +33,8 @@ CLI::Validator one_of(std::vector<std::string> words) {
 
 // What the subcommands take; one struct, since CLI11 binds options to places that outlive the parsing.
 struct Arguments {
-  std::string config, directory, source, destination, in, out, text, backend = "auto", stale = "rerun";
+  std::string config, directory, source, destination, in, out, text, backend = "auto", stale = "rerun",
+                                                                     resume = "latest";
   std::vector<std::string> overrides, command;
   int64 jobs = 1, threads = 0, sequences = 8, group = 2;
   bool dry_run = false, quiet = false;
@@ -53,6 +54,7 @@ ExitCode run(const Arguments& a) {
   options.jobs = a.jobs;
   options.threads = threads;
   options.stale = a.stale == "keep" ? Stale::keep : Stale::rerun;
+  options.resume = a.resume == "intact" ? ResumeFrom::intact : ResumeFrom::latest;
   options.quiet = a.quiet;
   options.command = a.command;
   return run_study(plan, options);
@@ -129,6 +131,10 @@ void Commands::add_studies() {
   sub->add_option("--stale", a_.stale, "results of older arithmetic: rerun (else) or keep")
       ->type_name("WHICH")
       ->check(one_of({"rerun", "keep"}));
+  sub->add_option("--resume", a_.resume,
+                  "checkpoint to go on from: latest (else), or intact, the latest that is whole")
+      ->type_name("WHICH")
+      ->check(one_of({"latest", "intact"}));
   sub->add_flag("--dry-run", a_.dry_run, "list the runs with parameters, tokens, predicted memory and FLOPs");
   sub->add_flag("--quiet", a_.quiet, "print nothing but errors");
 

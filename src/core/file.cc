@@ -1,10 +1,12 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -23,8 +25,7 @@ class Descriptor {
     if (fd_ >= 0) ::close(fd_);
   }
   int get() const { return fd_; }
-  /// close() can be the call that reports a full disk.
-  int close() { return ::close(std::exchange(fd_, -1)); }
+  void close() { ::close(std::exchange(fd_, -1)); }
 
  private:
   int fd_;
@@ -77,15 +78,69 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   sync_to_disk(directory_of(to));
 }
 
+void fail_to_write(const std::filesystem::path& path, int reason) {
+  if (reason == ENOSPC || reason == EDQUOT || reason == EFBIG)
+    throw UserError(ExitCode::interrupted, fmt::format("{}: cannot be written: {} (make room)", path.string(),
+                                                       std::strerror(reason)));
+  fail_run("{}: cannot be written: {}", path.string(), std::strerror(reason));
+}
+
+namespace {
+
+constexpr std::string_view kTemporaryMark = ".tmp.";
+
+// The name of the file that a temporary one was to become; empty for any other.
+std::string_view target_of(std::string_view name) {
+  const size_t mark = name.rfind(kTemporaryMark);
+  if (mark == name.npos) return {};
+  const std::string_view process = name.substr(mark + kTemporaryMark.size());
+  const bool digits = !process.empty() && std::all_of(process.begin(), process.end(),
+                                                      [](char c) { return '0' <= c && c <= '9'; });
+  return digits ? name.substr(0, mark) : std::string_view();
+}
+
+// Empty and locked, which tells others that its writer lives; -1 with errno.
+int open_temporary(const std::filesystem::path& path) {
+  while (true) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) return fd;
+    while (::flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }  // where there are no locks, nobody takes it for abandoned
+    struct stat mine {
+    }, there{};
+    const bool kept = ::fstat(fd, &mine) == 0 && ::stat(path.c_str(), &there) == 0 &&
+                      mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+    if (kept && ::ftruncate(fd, 0) == 0) return fd;
+    const int reason = errno;
+    ::close(fd);
+    errno = reason;
+    if (kept) return -1;
+  }
+}
+
+}  // namespace
+
+void remove_abandoned_temporaries(const std::filesystem::path& directory, std::string_view of) {
+  std::error_code unreadable;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, unreadable)) {
+    const std::string name = entry.path().filename().string();
+    const std::string_view target = target_of(name);
+    if (target.empty() || (!of.empty() && target != of)) continue;
+    const Descriptor file(::open(entry.path().c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+    if (file.get() >= 0 && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(entry.path().c_str());
+  }
+}
+
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts) {
+  remove_abandoned_temporaries(directory_of(path), path.filename().string());
   std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}", ::getpid());
-  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  temporary += fmt::format("{}{}", kTemporaryMark, ::getpid());
+  Descriptor file(open_temporary(temporary));
   const auto fail = [&] {
     const int reason = errno;
     ::unlink(temporary.c_str());
-    fail_run("{}: cannot be written: {}", path.string(), std::strerror(reason));
+    fail_to_write(path, reason);
   };
   if (file.get() < 0) fail();
   for (std::span<const std::byte> part : parts) {
@@ -96,8 +151,10 @@ void write_file_atomically(const std::filesystem::path& path,
       part = part.subspan(static_cast<size_t>(n));
     }
   }
-  if (::fsync(file.get()) != 0 || file.close() != 0) fail();
-  rename_durably(temporary, path);
+  // Renamed while the lock is held: closed before, it would be anybody's to remove.
+  if (::fsync(file.get()) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) fail();
+  file.close();  // what could fail has been synced
+  sync_to_disk(directory_of(path));
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data) {

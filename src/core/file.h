@@ -13,13 +13,21 @@ namespace fovea {
 std::string read_file(const std::filesystem::path& path);
 
 /// Writes beside `path`, syncs, renames over it and syncs the directory: whoever reads `path` sees the old
-/// file or the new one, whole. Throws UserError (failed) with the system's reason and leaves the old file as
-/// it was.
+/// file or the new one, whole. Removes what a killed process left of such a write. Throws UserError with the
+/// system's reason and leaves the old file as it was: interrupted where there is no space, else failed.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 /// The parts one after another.
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);
+
+/// Removes the temporary files that writers of files in `directory` (or of the one named `of`) left when they
+/// were killed. A writer that lives holds a lock on its own, on whichever machine it runs.
+void remove_abandoned_temporaries(const std::filesystem::path& directory, std::string_view of = {});
+
+/// Throws UserError for a write that the system refused with this errno: interrupted (the same command goes
+/// on when there is room) for a full disk, a quota or a limit on size, else failed.
+[[noreturn]] void fail_to_write(const std::filesystem::path& path, int reason);
 
 /// Makes what was written to an existing file, or the entries of a directory, survive a power cut.
 void sync_to_disk(const std::filesystem::path& path);

@@ -3,6 +3,7 @@
 #include <hdf5_hl.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "record/hdf5_internal.h"
@@ -199,18 +200,78 @@ Group open_file(const std::filesystem::path& path) {
   return Group(std::move(state));
 }
 
-Group create_file(const std::filesystem::path& path) {
-  const Call call;
-  const Id access(H5Pcreate(H5P_FILE_ACCESS));
+namespace {
+
+Id writing_access() {
+  Id access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_fclose_degree(access.get(), H5F_CLOSE_WEAK);
   H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST);
-  const Id file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()));
+  return access;
+}
+
+}  // namespace
+
+std::shared_ptr<const Group::State> Group::create(const std::filesystem::path& path, int64 access) {
+  const Id file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access));
   if (!file.ok()) fail_run("{}: cannot be created; is its directory there and writable?", path.string());
-  auto state = std::make_shared<Group::State>();
+  auto state = std::make_shared<State>();
   state->file = path;
   state->writing = true;
   state->group = Id(H5Gopen2(file.get(), "/", H5P_DEFAULT));
-  return Group(std::move(state));
+  return state;
+}
+
+Group create_file(const std::filesystem::path& path) {
+  const Call call;
+  return Group(Group::create(path, writing_access().get()));
+}
+
+namespace {
+
+// HDF5's memory for a file, which it lets go of when it has closed the file and all is in it.
+H5FD_file_image_callbacks_t memory_in(std::vector<std::byte>& bytes) {
+  const auto grow = [](void*, size_t size, H5FD_file_image_op_t, void* to) -> void* {
+    auto& memory = *static_cast<std::vector<std::byte>*>(to);
+    memory.resize(size);
+    return memory.data();
+  };
+  const auto take = [](size_t size, H5FD_file_image_op_t, void* to) -> void* {
+    auto& memory = *static_cast<std::vector<std::byte>*>(to);
+    memory.resize(size);
+    return memory.data();
+  };
+  const auto copy = [](void* to, const void* from, size_t size, H5FD_file_image_op_t, void*) {
+    return std::memcpy(to, from, size);
+  };
+  const auto keep = [](void*, H5FD_file_image_op_t, void*) { return herr_t{0}; };
+  return {take, copy, grow, keep, [](void* same) { return same; }, [](void*) { return herr_t{0}; }, &bytes};
+}
+
+}  // namespace
+
+std::vector<std::byte> file_image(const std::filesystem::path& path, FunctionRef<void(const Group&)> fill) {
+  constexpr size_t kGrowth = 1 << 18;  // bytes
+  const Call call;
+  std::vector<std::byte> bytes;
+  {
+    const Id access = writing_access();
+    H5FD_file_image_callbacks_t memory = memory_in(bytes);
+    H5Pset_file_image_callbacks(access.get(), &memory);
+    H5Pset_fapl_core(access.get(), kGrowth, false);
+    const Group root(Group::create(path, access.get()));
+    fill(root);
+    root.flush();
+  }
+  // Memory grows in steps; the superblock (of version 2, which the bounds above mean) has the end of the
+  // file.
+  constexpr size_t kVersion = 8, kEnd = 28;
+  uint64 end = 0;
+  FOVEA_CHECK(bytes.size() >= kEnd + sizeof end && bytes[kVersion] == std::byte{2},
+              "an image of another form");
+  std::memcpy(&end, bytes.data() + kEnd, sizeof end);
+  FOVEA_CHECK(end <= bytes.size(), "an image of {} bytes in {}", end, bytes.size());
+  bytes.resize(end);
+  return bytes;
 }
 
 std::string Group::where(const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/thread_pool.h"
 #include "core/types.h"
 #include "record/run_record.h"
 
@@ -81,7 +82,9 @@ class Group {
  private:
   friend Group open_file(const std::filesystem::path&);
   friend Group create_file(const std::filesystem::path&);
+  friend std::vector<std::byte> file_image(const std::filesystem::path&, FunctionRef<void(const Group&)>);
   struct State;
+  static std::shared_ptr<const State> create(const std::filesystem::path&, int64 access);
   explicit Group(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::shared_ptr<const State> state_;
 };
@@ -90,5 +93,9 @@ class Group {
 Group open_file(const std::filesystem::path&);
 /// Replaces what was there. Throws UserError (failed).
 Group create_file(const std::filesystem::path&);
+/// The bytes of the file that `fill` makes of an empty root; the path is for messages. HDF5 cannot close a
+/// file that the disk did not take: what must outlive a full disk is made here, and written by
+/// write_file_atomically().
+std::vector<std::byte> file_image(const std::filesystem::path&, FunctionRef<void(const Group&)> fill);
 
 }  // namespace fovea::h5

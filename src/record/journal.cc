@@ -146,12 +146,13 @@ void truncate_journal_to_step(const std::filesystem::path& path, int64 step) {
 
 Journal::Journal(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
 
-Journal::Journal(Journal&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), synced_(other.synced_) {}
+Journal::Journal(Journal&& other) noexcept { *this = std::move(other); }
 
 Journal& Journal::operator=(Journal&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(fd_, other.fd_);
+  std::swap(pending_, other.pending_);
+  std::swap(problem_, other.problem_);
   std::swap(synced_, other.synced_);
   return *this;
 }
@@ -176,18 +177,30 @@ Journal Journal::resume(const std::filesystem::path& path, int64 step) {
         "start it again",
         path.string(), contents.series.size(), last, step);
   const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd < 0) fail_run("{}: cannot be opened for writing: {}", path.string(), std::strerror(errno));
+  if (fd < 0) fail_to_write(path, errno);
   return Journal(path, fd);
 }
 
 void Journal::write_line(const std::string& line) {
-  const std::string text = line + "\n";
-  ssize_t n = 0;
-  do {
-    n = ::write(fd_, text.data(), text.size());
-  } while (n < 0 && errno == EINTR);
-  if (n != static_cast<ssize_t>(text.size()))
-    fail_run("{}: cannot be written: {}", path_.string(), n < 0 ? std::strerror(errno) : "the disk is full");
+  pending_ += line + "\n";
+  write_pending();
+}
+
+// A part of a line that the disk took stays, and the rest follows it later.
+bool Journal::write_pending() {
+  problem_ = 0;
+  while (!pending_.empty()) {
+    const ssize_t n = ::write(fd_, pending_.data(), pending_.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) problem_ = n < 0 ? errno : ENOSPC;
+    if (n <= 0) return false;
+    pending_.erase(0, static_cast<size_t>(n));
+  }
+  return true;
+}
+
+std::string Journal::waits_for() const {
+  return pending_.empty() ? "" : fmt::format("{}: {}", path_.string(), std::strerror(problem_));
 }
 
 void Journal::append(const JournalBegin& b) {
@@ -212,7 +225,7 @@ void Journal::append(const JournalStep& s) {
                   {"flops_per_second", number(s.flops_per_second)},
                   {"time", number(s.time)}}
                  .dump());
-  if (seconds_now() - synced_ >= kSyncSeconds) sync();
+  if (pending_.empty() && seconds_now() - synced_ >= kSyncSeconds) sync();
 }
 
 void Journal::append(const Evaluation& e) {
@@ -226,12 +239,11 @@ void Journal::append(const JournalEnd& e) {
   write_line(
       Json{{"event", "end"}, {"state", name_of(e.state)}, {"error", e.error}, {"time", number(e.time)}}.dump(
           -1, ' ', false, Json::error_handler_t::replace));
-  sync();
 }
 
 void Journal::sync() {
-  if (::fdatasync(fd_) != 0)
-    fail_run("{}: cannot be written to disk: {}", path_.string(), std::strerror(errno));
+  if (!write_pending()) fail_to_write(path_, problem_);
+  if (::fdatasync(fd_) != 0) fail_to_write(path_, errno);
   synced_ = seconds_now();
 }
 

@@ -30,10 +30,11 @@ struct JournalEnd {
 };
 
 /// The truth about a run while it lives: JSON lines, each appended by one write(), so that a reader beside it
-/// or after a crash sees whole lines and at most one torn one at the end. Not for use by two threads.
+/// or after a crash sees whole lines and at most one torn one at the end. What the disk does not take waits
+/// in memory and is written before anything else. Not for use by two threads.
 class Journal {
  public:
-  /// An empty journal in place of whatever was there. Throws UserError (failed).
+  /// An empty journal in place of whatever was there. Throws UserError as fail_to_write() does.
   static Journal create(const std::filesystem::path&);
   /// The journal cut back to what was true after `step` steps, for a run that resumes from there; a missing
   /// file is created when step is 0. Throws UserError (input) when the steps up to there are not all in it.
@@ -46,16 +47,21 @@ class Journal {
   void append(const JournalBegin&);
   void append(const JournalStep&);  ///< reaches the disk at most once a second; sync() for sure
   void append(const Evaluation&);
-  void append(const JournalEnd&);  ///< and sync()
-  /// Call before a checkpoint is published. Throws UserError (failed).
+  void append(const JournalEnd&);
+  /// Call before a checkpoint is published. Throws UserError as fail_to_write() does.
   void sync();
+  /// Why lines wait in memory; empty: all are written.
+  std::string waits_for() const;
 
  private:
   Journal(std::filesystem::path path, int fd);
   void write_line(const std::string& line);
+  bool write_pending();
 
   std::filesystem::path path_;
   int fd_ = -1;
+  std::string pending_;  // from the middle of a line, where the disk took a part of it
+  int problem_ = 0;      // errno of the last write
   double synced_ = 0;
 };
 

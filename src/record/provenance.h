@@ -11,6 +11,8 @@ namespace fovea {
 /// now.
 Provenance collect_provenance(int64 threads, std::string backend, const std::vector<std::string>& command);
 
+/// This machine's name in its network.
+std::string host_name();
 /// "2026-11-25T12:00:00Z"
 std::string utc_now();
 /// Seconds since 1970, for journals.

@@ -1,7 +1,5 @@
 #include "record/record_parts.h"
 
-#include <unistd.h>
-
 #include "core/file.h"
 
 namespace fovea {
@@ -31,21 +29,8 @@ void each_provenance(Record& p, Text text, Count count) {
 }  // namespace
 
 void replace_record_file(const std::filesystem::path& path, const std::function<void(const Group&)>& write) {
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}", ::getpid());
-  try {
-    {
-      const Group root = h5::create_file(temporary);
-      write(root);
-      root.flush();
-    }
-    sync_to_disk(temporary);
-    rename_durably(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw;
-  }
+  const std::vector<std::byte> image = h5::file_image(path, write);
+  write_file_atomically(path, std::span<const std::byte>(image));
 }
 
 void write_format(const Group& root, const std::string& format, int64 version) {

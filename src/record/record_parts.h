@@ -12,8 +12,8 @@ namespace fovea {
 
 /// What the files of this program's records (run.h5, inspect.h5) have in common.
 
-/// Writes a file beside `path` and renames it over: a reader sees the old file or the new one, whole. Throws
-/// UserError (failed), and leaves the old file as it was.
+/// Makes a file and writes it atomically: a reader sees the old file or the new one, whole. Throws UserError
+/// as write_file_atomically() does, and leaves the old file as it was.
 void replace_record_file(const std::filesystem::path& path,
                          const std::function<void(const h5::Group&)>& write);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <sstream>
 
 #include "convert/safetensors.h"
 #include "core/hash.h"
@@ -75,10 +76,7 @@ void verify_checkpoint(const SafeTensors& file) {
   std::vector<uint64> hashes;
   for (const auto* tensor : order) hashes.push_back(hash64(file.bytes(*tensor)));
   if (checksum(hashes, info) != field(file, "checksum"))
-    fail_input(
-        "{}: its checksum is not that of what it holds: the file is damaged; delete it to go back to the one "
-        "before",
-        file.path().string());
+    fail_input("{}: its checksum is not that of what it holds: the file is damaged", file.path().string());
 }
 
 namespace {
@@ -132,13 +130,6 @@ int64 step_of(const fs::path& path) {
   return error == std::errc() && stop == end ? step : -1;
 }
 
-// What a process that was killed while it wrote has left behind.
-bool half_written(const fs::path& path) {
-  const std::string name = path.filename().string();
-  const size_t end = name.find(std::string(kSuffix) + ".tmp.");
-  return end != name.npos && step_of(name.substr(0, end) + std::string(kSuffix)) >= 0;
-}
-
 std::vector<std::pair<int64, fs::path>> checkpoints(const fs::path& directory) {
   std::vector<std::pair<int64, fs::path>> found;
   std::error_code error;
@@ -146,6 +137,22 @@ std::vector<std::pair<int64, fs::path>> checkpoints(const fs::path& directory) {
     if (const int64 step = step_of(entry.path()); step >= 0) found.emplace_back(step, entry.path());
   std::sort(found.begin(), found.end());
   return found;
+}
+
+// Why a checkpoint is another run's: the first line of its configuration that differs, or what else makes an
+// identity. Where things lie is no part of it.
+std::string difference(const CheckpointInfo& found, const CheckpointInfo& run) {
+  std::istringstream theirs(found.config), ours(run.config);
+  for (std::string there, here;;) {
+    if (!std::getline(theirs, there)) there.clear();
+    if (!std::getline(ours, here)) here.clear();
+    if (!theirs && !ours)
+      return "its configuration is the same, its arithmetic (numerics), data or baseline are others";
+    const bool place = (there.starts_with("init.from") && here.starts_with("init.from")) ||
+                       (there.starts_with("data.corpus") && here.starts_with("data.corpus"));
+    if (there != here && !place)
+      return fmt::format("its configuration says \"{}\" where this one says \"{}\"", there, here);
+  }
 }
 
 }  // namespace
@@ -167,13 +174,13 @@ void write_model(const fs::path& path, const ParameterLayout& layout, const View
 }
 
 CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layout, OptimizerState& state,
-                               const std::string& identity) {
+                               const CheckpointInfo& run) {
   const SafeTensors file(path);
   const CheckpointInfo info = checkpoint_info(file);
-  if (info.identity != identity)
-    fail_input("{}: is of run {}, not of this one ({}): choose another --out", path.string(), info.identity,
-               identity);
   verify_checkpoint(file);
+  if (info.identity != run.identity)
+    fail_input("{}: is stale: of run {}, not of this one ({}): {}", path.string(), info.identity,
+               run.identity, difference(info, run));
   std::vector<NamedView> tensors;
   append(tensors, layout, state.weights(), "");
   append(tensors, layout, state.moment1(), "moment1/");
@@ -192,12 +199,14 @@ std::optional<fs::path> latest_checkpoint(const fs::path& directory) {
   return found.back().second;
 }
 
+std::vector<fs::path> checkpoints_in(const fs::path& directory) {
+  std::vector<fs::path> paths;
+  for (const auto& [step, path] : checkpoints(directory)) paths.push_back(path);
+  std::reverse(paths.begin(), paths.end());
+  return paths;
+}
+
 void prune_checkpoints(const fs::path& directory, int64 keep) {
-  std::error_code no_folder;
-  for (const auto& entry : fs::directory_iterator(directory, no_folder)) {
-    std::error_code ignored;
-    if (half_written(entry.path())) fs::remove(entry.path(), ignored);
-  }
   const auto found = checkpoints(directory);
   const int64 remove = static_cast<int64>(found.size()) - std::max<int64>(keep, 0);
   for (int64 i = 0; i < remove; ++i) {

@@ -29,10 +29,11 @@ void write_model(const std::filesystem::path& path, const ParameterLayout& layou
 
 /// What a checkpoint or model says of itself. Throws UserError (input) for another kind of file.
 CheckpointInfo checkpoint_info(const SafeTensors& file);
-/// Reads weights and moments. Throws UserError (input) for a file that is damaged (its checksum is checked),
-/// of another shape, or another run's.
+/// Reads weights and moments into a state that stays as it was when this fails. Throws UserError (input) for
+/// a file that is truncated or damaged (its checksum is checked), of another shape, or not of `run`: another
+/// configuration's, other arithmetic's or data's.
 CheckpointInfo read_checkpoint(const std::filesystem::path& path, const ParameterLayout& layout,
-                               OptimizerState& state, const std::string& identity);
+                               OptimizerState& state, const CheckpointInfo& run);
 
 /// Throws UserError (input) for a checkpoint or model whose checksum is not that of what it holds.
 void verify_checkpoint(const SafeTensors& file);
@@ -45,7 +46,9 @@ std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& 
 /// Checkpoints of a run's directory, by step: "step-00001200.safetensors".
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int64 step);
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& directory);
-/// Removes all but the last `keep`, and what a killed process left half written.
+/// All of them, the latest first.
+std::vector<std::filesystem::path> checkpoints_in(const std::filesystem::path& directory);
+/// Removes all but the last `keep`.
 void prune_checkpoints(const std::filesystem::path& directory, int64 keep);
 
 inline constexpr const char* kModelFileName = "model.safetensors";

@@ -3,7 +3,9 @@
 #include <chrono>
 #include <numbers>
 #include <optional>
+#include <thread>
 
+#include "core/file.h"
 #include "record/event_file.h"
 #include "record/journal.h"
 #include "record/provenance.h"
@@ -26,10 +28,12 @@ double seconds_since(Clock::time_point start) {
 // One run in progress: the trainer, its journal, and the record that becomes run.h5.
 class Run {
  public:
-  Run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress)
+  Run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress,
+      const NoticeSink& notice)
       : job_(job),
         dataset_(dataset),
         progress_(progress),
+        notice_(notice),
         resident_before_(resident_bytes()),
         threads_(threads),
         provenance_(collect_provenance(threads, job.config.run.backend, job.command)),
@@ -43,17 +47,7 @@ class Run {
           EventFile::create(job.directory / kEventFolderName, read_journal(job.directory / kJournalFileName));
   }
 
-  RunState execute() {
-    try {
-      const RunState state = train();
-      if (state == RunState::done) finish();
-      end(state, "");
-      return state;
-    } catch (const UserError& error) {
-      end(RunState::failed, error.what());
-      throw;
-    }
-  }
+  RunState execute();
 
  private:
   int64 tokens_per_step() const { return trainer_.plan().shape.sequences * trainer_.plan().shape.length; }
@@ -61,23 +55,37 @@ class Run {
   CheckpointInfo info() const {
     return {trainer_.steps_done(), job_.identity, canonical(job_.config), dataset_.vocabulary()};
   }
+  void notice(const std::string& line) const {
+    if (notice_) notice_(line);
+  }
 
   Journal open_journal();
+  bool restore();
+  void pass_over(const std::vector<fs::path>& refused, const std::string& why) const;
   RunState train();
+  bool rest_of_step();
   void report_progress(const StepResult& step, double step_seconds);
-  void evaluate();
+  void show(FunctionRef<void(EventFile&)> append);
+  bool evaluate();
   void save_checkpoint();
-  void finish();
-  void end(RunState state, const std::string& error);
+  bool write(FunctionRef<void()> attempt, const std::string& otherwise);
+  bool write_at_last(FunctionRef<void()> attempt);
+  bool finish();
+  void write_record(RunState state, const std::string& error);
   RunRecord record(RunState state, const std::string& error) const;
 
   const RunJob& job_;
   const Dataset& dataset_;
   const ProgressSink& progress_;
+  const NoticeSink& notice_;
   int64 resident_before_;
   int threads_;
   Provenance provenance_;
   Trainer trainer_;
+  int64 saved_step_ = 0;      // of the last checkpoint
+  int64 evaluated_step_ = 0;  // of the last evaluation in the journal
+  bool refused_ = false;      // the last write
+  std::optional<RunState> ended_;
   Journal journal_;
   std::optional<EventFile> events_;
   int64 first_step_ = 0;
@@ -87,14 +95,32 @@ class Run {
   std::optional<Clock::time_point> reported_;
 };
 
+RunState Run::execute() {
+  try {
+    RunState state = train();
+    if (state == RunState::done && finish()) return state;
+    // The journal may wait for the disk too: then nothing more can be left than what is there.
+    write([&] { write_record(RunState::interrupted, ""); }, "the record of this interruption is not kept");
+    return RunState::interrupted;
+  } catch (const UserError& error) {
+    const RunState state = error.code() == ExitCode::interrupted ? RunState::interrupted : RunState::failed;
+    write([&] { write_record(state, error.what()); }, "the record of this failure is not kept");
+    throw;
+  }
+}
+
 Journal Run::open_journal() {
-  fs::create_directories(checkpoints());
+  std::error_code error;
+  fs::create_directories(checkpoints(), error);
+  if (error) fail_to_write(checkpoints(), error.value());
+  remove_abandoned_temporaries(job_.directory);
+  remove_abandoned_temporaries(checkpoints());
   const fs::path path = job_.directory / kJournalFileName;
-  if (const auto latest = latest_checkpoint(checkpoints())) {
-    const CheckpointInfo from =
-        read_checkpoint(*latest, trainer_.decoder().layout(), trainer_.state(), job_.identity);
-    trainer_.resume_at(from.step);
-    return Journal::resume(path, from.step);
+  if (restore()) {
+    Journal journal = Journal::resume(path, trainer_.steps_done());
+    const JournalContents contents = read_journal(path);
+    if (!contents.evaluations.empty()) evaluated_step_ = contents.evaluations.back().step;
+    return journal;
   }
   if (job_.config.init.from.empty()) {
     trainer_.initialise_weights();
@@ -106,21 +132,73 @@ Journal Run::open_journal() {
   return Journal::create(path);
 }
 
-RunState Run::train() {
-  const TrainConfig& train = job_.config.train;
-  while (trainer_.steps_done() < trainer_.total_steps()) {
-    if (stop_requested()) {
-      save_checkpoint();
-      return RunState::interrupted;
+// Goes on from a checkpoint; false where there is none.
+bool Run::restore() {
+  const std::vector<fs::path> all = checkpoints_in(checkpoints());
+  std::vector<fs::path> refused;
+  std::string why;
+  for (const fs::path& path : all) {
+    try {
+      trainer_.resume_at(read_checkpoint(path, trainer_.decoder().layout(), trainer_.state(), info()).step);
+      saved_step_ = trainer_.steps_done();
+      pass_over(refused, why);
+      return true;
+    } catch (const UserError& error) {
+      if (error.code() != ExitCode::input) throw;
+      if (job_.resume == ResumeFrom::latest)
+        fail_input("{}; {}remove {} to start the run anew", error.what(),
+                   all.size() > 1 ? "--resume intact goes on from the latest one that is whole, or " : "",
+                   job_.directory.string());
+      why += (why.empty() ? "" : "; ") + std::string(error.what());
+      refused.push_back(path);
     }
+  }
+  if (!refused.empty())
+    fail_input("{}; no checkpoint is left to go on from: remove {} to start the run anew", why,
+               job_.directory.string());
+  return false;
+}
+
+// Keeps what was refused, under another name: a later resume must not meet it as the latest.
+void Run::pass_over(const std::vector<fs::path>& refused, const std::string& why) const {
+  if (refused.empty()) return;
+  for (const fs::path& path : refused) rename_durably(path, path.string() + ".refused");
+  notice(fmt::format("{}; kept as *.refused, and what came after step {} is computed again", why,
+                     trainer_.steps_done()));
+}
+
+RunState Run::train() {
+  while (rest_of_step()) {
+    if (trainer_.steps_done() == trainer_.total_steps()) return RunState::done;
     const Clock::time_point begin = Clock::now();
     const StepResult step = trainer_.step();
     report_progress(step, seconds_since(begin));
-    const bool last = step.step == trainer_.total_steps();
-    if (!last && train.evaluate_every > 0 && step.step % train.evaluate_every == 0) evaluate();
-    if (!last && train.checkpoint_every > 0 && step.step % train.checkpoint_every == 0) save_checkpoint();
   }
-  return RunState::done;
+  save_checkpoint();
+  return RunState::interrupted;
+}
+
+// What is due after a step; after a resume, what was not done of it. False where a stop is asked for.
+bool Run::rest_of_step() {
+  const int64 step = trainer_.steps_done();
+  const auto due = [&](int64 every, int64 last) {
+    return step > 0 && step < trainer_.total_steps() && every > 0 && step % every == 0 && last != step;
+  };
+  if (due(job_.config.train.evaluate_every, evaluated_step_) && !evaluate()) return false;
+  if (due(job_.config.train.checkpoint_every, saved_step_)) save_checkpoint();
+  return !stop_requested();
+}
+
+// TensorBoard's file repeats the journal: where it cannot be written the run does without.
+void Run::show(FunctionRef<void(EventFile&)> append) {
+  if (!events_) return;
+  try {
+    append(*events_);
+  } catch (const UserError& error) {
+    notice(fmt::format("step {}: {}; it ends here, and is made anew at the next start", trainer_.steps_done(),
+                       error.what()));
+    events_.reset();
+  }
 }
 
 void Run::report_progress(const StepResult& step, double step_seconds) {
@@ -129,8 +207,13 @@ void Run::report_progress(const StepResult& step, double step_seconds) {
   const JournalStep line{
       step.step,    step.step * tokens_per_step(), step.loss, step.lr, step.grad_norm, rate, flops,
       seconds_now()};
+  const bool waited = !journal_.waits_for().empty();
   journal_.append(line);
-  if (events_) events_->append(line);
+  if (!waited && !journal_.waits_for().empty())
+    notice(fmt::format(
+        "step {}: {}; training goes on, and the journal is kept in memory until it can be written", step.step,
+        journal_.waits_for()));
+  show([&](EventFile& events) { events.append(line); });
   const bool last = step.step == trainer_.total_steps();
   const double per_step = seconds_since(start_) / static_cast<double>(step.step - first_step_);
   now_ = {step.step,
@@ -145,38 +228,94 @@ void Run::report_progress(const StepResult& step, double step_seconds) {
   progress_(now_);
 }
 
-void Run::evaluate() {
+// False where a stop is asked for: then it is repeated after the resume.
+bool Run::evaluate() {
   RunProgress now = now_;
   now.step = trainer_.steps_done();
   now.total_steps = trainer_.total_steps();
   now.evaluating = true;
   progress_(now);
   const Clock::time_point begin = Clock::now();
-  const EvaluationResult result = trainer_.evaluate();
+  const std::optional<EvaluationResult> result = trainer_.evaluate_unless([] { return stop_requested(); });
   evaluation_seconds_ += seconds_since(begin);
-  Evaluation evaluation{trainer_.steps_done(), result.loss, std::nullopt};
+  if (!result) return false;
+  Evaluation evaluation{trainer_.steps_done(), result->loss, std::nullopt};
   if (const int64 bytes = dataset_.held_out_bytes(); bytes > 0)
-    evaluation.bits_per_byte = result.loss / std::numbers::ln2 *
+    evaluation.bits_per_byte = result->loss / std::numbers::ln2 *
                                static_cast<double>(dataset_.held_out_tokens()) / static_cast<double>(bytes);
   journal_.append(evaluation);
-  if (events_) events_->append(evaluation, seconds_now());
+  show([&](EventFile& events) { events.append(evaluation, seconds_now()); });
+  evaluated_step_ = trainer_.steps_done();
+  return true;
 }
 
 void Run::save_checkpoint() {
-  journal_.sync();
-  write_checkpoint(checkpoint_path(checkpoints(), trainer_.steps_done()), trainer_.decoder().layout(),
-                   trainer_.state(), info());
+  const int64 step = trainer_.steps_done();
+  if (step == saved_step_) return;
+  const bool written = write(
+      [&] {
+        journal_.sync();
+        write_checkpoint(checkpoint_path(checkpoints(), step), trainer_.decoder().layout(), trainer_.state(),
+                         info());
+      },
+      stop_requested()
+          ? fmt::format("what came after step {} is lost, and the same command computes it again",
+                        saved_step_)
+          : fmt::format("training goes on; the last checkpoint is that of step {}", saved_step_));
+  if (!written) return;
+  saved_step_ = step;
   prune_checkpoints(checkpoints(), job_.config.train.keep_checkpoints);
 }
 
-void Run::finish() {
-  evaluate();
-  write_model(job_.directory / kModelFileName, trainer_.decoder().layout(), trainer_.state().weights(),
-              info());
+// Whether the disk took it; says so when it does not, and what happens instead, and when it does again.
+bool Run::write(FunctionRef<void()> attempt, const std::string& otherwise) {
+  try {
+    attempt();
+  } catch (const UserError& error) {
+    notice(fmt::format("step {}: {}; {}", trainer_.steps_done(), error.what(), otherwise));
+    refused_ = true;
+    return false;
+  }
+  if (refused_) notice(fmt::format("step {}: the disk takes what is written again", trainer_.steps_done()));
+  refused_ = false;
+  return true;
 }
 
-void Run::end(RunState state, const std::string& error) {
-  journal_.append(JournalEnd{state, error, seconds_now()});
+// Results that the disk does not take are tried again for a while, and until a stop is asked for.
+bool Run::write_at_last(FunctionRef<void()> attempt) {
+  const Clock::time_point begin = Clock::now();
+  const std::string otherwise = fmt::format("trying again for {:.0f} s", job_.patience_seconds);
+  if (write(attempt, otherwise)) return true;
+  while (!stop_requested() && seconds_since(begin) < job_.patience_seconds) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    try {
+      attempt();
+    } catch (const UserError&) {  // said already
+      continue;
+    }
+    return write([] {}, "");
+  }
+  notice(fmt::format("the results cannot be written; the same command goes on from step {}", saved_step_));
+  return false;
+}
+
+// The last evaluation and what the run leaves; false where that has to be done after a resume.
+bool Run::finish() {
+  if (!evaluate()) {
+    save_checkpoint();
+    return false;
+  }
+  return write_at_last([&] {
+    write_model(job_.directory / kModelFileName, trainer_.decoder().layout(), trainer_.state().weights(),
+                info());
+    write_record(RunState::done, "");
+  });
+}
+
+// The journal's end is written once, however often the record is tried.
+void Run::write_record(RunState state, const std::string& error) {
+  if (ended_ != state) journal_.append(JournalEnd{state, error, seconds_now()});
+  ended_ = state;
   journal_.sync();
   write_run_file(job_.directory / kRunFileName, record(state, error));
 }
@@ -221,8 +360,9 @@ RunRecord Run::record(RunState state, const std::string& error) const {
 
 }  // namespace
 
-RunState execute_run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress) {
-  return Run(job, dataset, threads, progress).execute();
+RunState execute_run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress,
+                     const NoticeSink& notice) {
+  return Run(job, dataset, threads, progress, notice).execute();
 }
 
 }  // namespace fovea

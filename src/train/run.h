@@ -11,6 +11,9 @@
 
 namespace fovea {
 
+/// Which checkpoint an interrupted run goes on from: the latest, which must be whole, or the latest that is.
+enum class ResumeFrom { latest, intact };
+
 /// One run of a study, with everything that its record will say.
 struct RunJob {
   std::string name, identity;
@@ -24,6 +27,8 @@ struct RunJob {
   int64 numerics = 0;
   std::filesystem::path directory;
   std::vector<std::string> command;
+  ResumeFrom resume = ResumeFrom::latest;
+  double patience_seconds = 300;  ///< how long the end of a run waits for a disk that takes no results
 };
 
 /// What a run says of itself while it goes.
@@ -35,10 +40,17 @@ struct RunProgress {
   bool evaluating = false;
 };
 using ProgressSink = std::function<void(const RunProgress&)>;
+/// Takes a line that must be seen: work that is skipped, a result that cannot be written.
+using NoticeSink = std::function<void(const std::string&)>;
 
 /// Trains to the end, or from the last checkpoint of its directory, and leaves there run.h5, journal.jsonl
-/// and model.safetensors. Returns `interrupted` when a stop was asked for: a checkpoint is then on disk and
-/// the same call goes on from it, to the same bits. Throws UserError; what was journalled until then stays.
-RunState execute_run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress);
+/// and model.safetensors. Returns `interrupted` when a stop was asked for, in training or in an evaluation: a
+/// checkpoint is then on disk and the same call goes on from it, to the same bits.
+///
+/// A disk that takes no checkpoint leaves the one before as it was; training goes on and tries again at the
+/// next one. Where it takes no results, the run waits for `patience_seconds`, then returns `interrupted`.
+/// Throws UserError; what was journalled until then stays.
+RunState execute_run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress,
+                     const NoticeSink& notice = {});
 
 }  // namespace fovea

@@ -176,19 +176,20 @@ void Trainer::explain_non_finite(double loss, double norm) {
       place, steps_done_);
 }
 
-EvaluationResult Trainer::evaluate() {
+std::optional<EvaluationResult> Trainer::evaluate_unless(FunctionRef<bool()> stop) {
   const int64 rows = plan_.shape.grain, length = plan_.shape.length;
   const int64 windows = dataset_.evaluation_windows(length);
   double total = 0;
   int64 tokens = 0;
   for (int64 window = 0; window < windows; window += rows) {
+    if (stop()) return std::nullopt;
     dataset_.evaluation_batch(window, rows, length, batch_);
     load_batch();
     decoder_.losses(context({}, 0), losses_);
     total += sum_losses();
     tokens += batch_.scored;
   }
-  return {total / static_cast<double>(std::max<int64>(1, tokens)), tokens};
+  return EvaluationResult{total / static_cast<double>(std::max<int64>(1, tokens)), tokens};
 }
 
 }  // namespace fovea

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "core/thread_pool.h"
 #include "data/dataset.h"
 #include "train/gradient_tree.h"
 #include "train/optimizer.h"
@@ -42,8 +44,12 @@ class Trainer {
   /// One optimizer step. Throws UserError (failed) where the loss or the gradient's norm is not finite,
   /// naming the step and the first place of the model that was; the weights are then as before.
   StepResult step();
-  /// The mean loss over every window of the held-out split.
-  EvaluationResult evaluate();
+  /// The mean loss over every window of the held-out split; nothing where a stop, asked for before each
+  /// grain, comes first.
+  std::optional<EvaluationResult> evaluate_unless(FunctionRef<bool()> stop);
+  EvaluationResult evaluate() {
+    return *evaluate_unless([] { return false; });
+  }
 
  private:
   StepContext context(const View& gradients, int64 first_sample);

@@ -1,18 +1,19 @@
 #include "core/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-#include <sys/resource.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "tests/full_disk.h"
 
 namespace fovea {
 namespace {
@@ -60,17 +61,48 @@ TEST_F(File, WhatIsWrittenIsRead) {
 TEST_F(File, AFailedWriteLeavesTheOldFileAndNothingBeside) {
   const fs::path path = folder_ / "a";
   write_file_atomically(path, "old");
-  // As on a full disk: the system takes the first 4096 bytes only.
-  rlimit limit{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
-  const rlimit small{4096, limit.rlim_max};
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  expect_fails(ExitCode::failed, "a: cannot be written: File too large",
-               [&] { write_file_atomically(path, std::string(10000, 'x')); });
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
-  std::signal(SIGXFSZ, handler);
+  {
+    const FullDisk full(4096);
+    expect_fails(ExitCode::interrupted, "a: cannot be written: File too large (make room)",
+                 [&] { write_file_atomically(path, std::string(10000, 'x')); });
+  }
   EXPECT_EQ(read_file(path), "old");
+  EXPECT_EQ(entries(), 1u);
+}
+
+// What a killed writer left is removed by the next writer of the same file; what another process is writing,
+// and what only looks like it, is not.
+TEST_F(File, WhatAKilledWriterLeftIsRemoved) {
+  const fs::path path = folder_ / "a";
+  const auto touch = [&](const char* name) { std::ofstream(folder_ / name) << "half"; };
+  for (const char* name : {"a.tmp.1", "a.tmp.99999999", "b.tmp.1", "a.tmp.", "a.tmp.1x", "a.tmp", ".tmp.1"})
+    touch(name);
+  touch("a.tmp.7");
+  const int writer = ::open((folder_ / "a.tmp.7").c_str(), O_WRONLY);
+  ASSERT_EQ(::flock(writer, LOCK_EX), 0);
+  write_file_atomically(path, "new");
+  EXPECT_EQ(read_file(path), "new");
+  EXPECT_FALSE(fs::exists(folder_ / "a.tmp.1"));
+  EXPECT_FALSE(fs::exists(folder_ / "a.tmp.99999999"));
+  for (const char* name : {"a.tmp.7", "b.tmp.1", "a.tmp.", "a.tmp.1x", "a.tmp", ".tmp.1"})
+    EXPECT_TRUE(fs::exists(folder_ / name)) << name;
+  remove_abandoned_temporaries(folder_);
+  EXPECT_FALSE(fs::exists(folder_ / "b.tmp.1"));
+  EXPECT_TRUE(fs::exists(folder_ / "a.tmp.7"));
+  ::close(writer);
+  remove_abandoned_temporaries(folder_);
+  EXPECT_FALSE(fs::exists(folder_ / "a.tmp.7"));
+  for (const char* name : {"a", "a.tmp.", "a.tmp.1x", "a.tmp", ".tmp.1"})
+    EXPECT_TRUE(fs::exists(folder_ / name)) << name;
+  remove_abandoned_temporaries(folder_ / "none");
+}
+
+// A process that has the number of one that was killed long ago.
+TEST_F(File, ALeftoverOfTheSameNumberIsWrittenAnew) {
+  const fs::path path = folder_ / "a";
+  std::ofstream(folder_ / fmt::format("a.tmp.{}", ::getpid())) << std::string(1000, 'x');
+  write_file_atomically(path, "new");
+  EXPECT_EQ(read_file(path), "new");
   EXPECT_EQ(entries(), 1u);
 }
 

@@ -259,21 +259,6 @@ class Interruptions(StudyTest):
         process.communicate(timeout=60)
 
 
-class Together(StudyTest):
-    def test_two_studies_in_one_directory_damage_nothing(self):
-        words = ("run", "tiny.toml", *LONG, "study.seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "--out", "s", "--quiet")
-        first = self.start(*words)
-        self.wait_for_steps(first, "s", 20)
-        first.send_signal(signal.SIGSTOP)  # or a fast machine is done before the second one gives up
-        result = self.fovea(*words, code=FAILED)
-        first.send_signal(signal.SIGCONT)
-        self.assertRegex(self.one_line(result), r"^s: another fovea run is at work here")
-        self.assertIn("running", self.fovea("status", "s").stdout, "the first goes on")
-        first.terminate()
-        first.communicate(timeout=60)
-        self.assertEqual(first.returncode, INTERRUPTED)
-
-
 class Terminal(StudyTest):
     def on_terminal(self, *words, columns=200, **environment):
         """What the program says to a terminal, and its exit code."""

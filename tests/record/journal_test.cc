@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "expect_error.h"
 #include "synthetic.h"
+#include "tests/full_disk.h"
 
 namespace fovea {
 namespace {
@@ -120,6 +121,31 @@ TEST(JournalFile, ResumeCutsBackToTheCheckpoint) {
   Journal::resume(directory / "new", 0);
   EXPECT_EQ(read_journal(directory / "new").series.size(), 0U);
   expect_error(ExitCode::input, "none", [&] { Journal::resume(directory / "none", 3); });
+}
+
+// What the disk does not take is kept, and follows when there is room: no line is lost or torn in two.
+TEST(JournalFile, OutlivesAFullDisk) {
+  const TemporaryDirectory directory;
+  const auto path = directory / "j";
+  Journal journal = Journal::create(path);
+  journal.append(JournalBegin{"run", "id", 0, 9, 90, 1});
+  write_steps(journal, 1, 3);
+  EXPECT_EQ(journal.waits_for(), "");
+  const auto size = std::filesystem::file_size(path);
+  {
+    const FullDisk full(size + 50);  // in the middle of a line
+    write_steps(journal, 4, 6);
+    EXPECT_EQ(journal.waits_for(), path.string() + ": File too large");
+    EXPECT_EQ(std::filesystem::file_size(path), size + 50);
+    EXPECT_THAT(read_journal(path).series.step, ElementsAre(1, 2, 3));
+    expect_error(ExitCode::interrupted, "j: cannot be written: File too large", [&] { journal.sync(); });
+  }
+  Journal moved = std::move(journal);
+  moved.append(step(7));
+  EXPECT_EQ(moved.waits_for(), "");
+  moved.sync();
+  EXPECT_THAT(read_journal(path).series.step, ElementsAre(1, 2, 3, 4, 5, 6, 7));
+  EXPECT_EQ(read_journal(path).evaluations.size(), 3U);
 }
 
 TEST(JournalFile, OtherLinesAreRefusedByNumber) {

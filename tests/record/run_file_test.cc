@@ -9,6 +9,7 @@
 #include "record/hdf5.h"
 #include "record/provenance.h"
 #include "synthetic.h"
+#include "tests/full_disk.h"
 
 namespace fovea {
 namespace {
@@ -111,6 +112,24 @@ TEST(RunFile, ReplacesWholeOrNotAtAll) {
   EXPECT_EQ(read_run_file(directory / "run.h5").name, "second");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
   expect_error(ExitCode::failed, "none", [&] { write_run_file(directory / "none" / "run.h5", record); });
+}
+
+TEST(RunFile, AFullDiskLeavesTheOldOne) {
+  const TemporaryDirectory directory;
+  write_run_file(directory / "run.h5", full_record());
+  RunRecord other = full_record();
+  other.name = "other";
+  {
+    const FullDisk full(2000);
+    for (int tries = 0; tries < 2; ++tries)
+      expect_error(ExitCode::interrupted, "run.h5: cannot be written: File too large",
+                   [&] { write_run_file(directory / "run.h5", other); });
+  }
+  EXPECT_EQ(read_run_file(directory / "run.h5").name, full_record().name);
+  write_run_file(directory / "run.h5", other);
+  EXPECT_EQ(read_run_file(directory / "run.h5").name, "other");
+  for (const auto& entry : std::filesystem::directory_iterator(directory / "."))
+    EXPECT_EQ(entry.path().filename(), "run.h5");
 }
 
 TEST(RunFile, TruncatedAnywhereIsRefused) {

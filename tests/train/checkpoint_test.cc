@@ -43,7 +43,7 @@ TEST(Checkpoint, ComesBackToTheBit) {
     const OptimizerState state = filled_state(layout, wide);
     write_checkpoint(folder / "a", layout, state, kInfo);
     OptimizerState read(layout, wide, wide);
-    const CheckpointInfo info = read_checkpoint(folder / "a", layout, read, kInfo.identity);
+    const CheckpointInfo info = read_checkpoint(folder / "a", layout, read, kInfo);
     EXPECT_EQ(info.step, 1200);
     EXPECT_EQ(info.identity, kInfo.identity);
     EXPECT_EQ(info.config, kInfo.config);
@@ -66,10 +66,9 @@ TEST(Checkpoint, TheSameStateIsTheSameFile) {
 class DamagedCheckpoint : public testing::Test {
  protected:
   DamagedCheckpoint() { write_checkpoint(path, layout, filled_state(layout), kInfo); }
-  std::string failure(const std::string& identity = kInfo.identity) {
+  std::string failure(const CheckpointInfo& run = kInfo) {
     OptimizerState read(layout, DType::f32, DType::f32);
-    const std::string line =
-        error_of([&] { read_checkpoint(path, layout, read, identity); }, ExitCode::input);
+    const std::string line = error_of([&] { read_checkpoint(path, layout, read, run); }, ExitCode::input);
     EXPECT_THAT(line, HasSubstr(path.string()));
     return line;
   }
@@ -95,7 +94,7 @@ TEST_F(DamagedCheckpoint, NoByteThatChangesIsReadAsSomethingElse) {
       write(damaged);
       OptimizerState read(layout, DType::f32, DType::f32);
       try {
-        const CheckpointInfo info = read_checkpoint(path, layout, read, kInfo.identity);
+        const CheckpointInfo info = read_checkpoint(path, layout, read, kInfo);
         EXPECT_EQ(info.step, kInfo.step);
         EXPECT_EQ(info.config, kInfo.config);
         EXPECT_EQ(info.vocabulary, kInfo.vocabulary);
@@ -132,13 +131,22 @@ TEST_F(DamagedCheckpoint, LeavesTheStateAsItWas) {
   OptimizerState state = filled_state(layout);
   fill(state.weights(), layout, 9);
   const std::string before = bits(state.weights());
-  EXPECT_THROW(read_checkpoint(path, layout, state, kInfo.identity), UserError);
+  EXPECT_THROW(read_checkpoint(path, layout, state, kInfo), UserError);
   EXPECT_EQ(bits(state.weights()), before);
 }
 
-TEST_F(DamagedCheckpoint, RefusesAnotherRuns) {
-  EXPECT_THAT(failure("ffffffffffffffffffffffffffffffff"),
-              testing::AllOf(HasSubstr(kInfo.identity), HasSubstr("ffffffff"), HasSubstr("--out")));
+TEST_F(DamagedCheckpoint, RefusesAStaleOneAndSaysWhatDiffers) {
+  CheckpointInfo run = kInfo;
+  run.identity = "ffffffffffffffffffffffffffffffff";
+  EXPECT_THAT(failure(run), testing::AllOf(HasSubstr("is stale"), HasSubstr(kInfo.identity),
+                                           HasSubstr("ffffffff"), HasSubstr("numerics")));
+  run.config = "model.width = 6\n";
+  EXPECT_THAT(failure(run), HasSubstr("\"model.width = 5\" where this one says \"model.width = 6\""));
+  run.config = "model.width = 5\ntrain.ema = 0.5\n";
+  EXPECT_THAT(failure(run), HasSubstr("\"\" where this one says \"train.ema = 0.5\""));
+  write_checkpoint(path, layout, filled_state(layout), {1200, kInfo.identity, "init.from = \"a\"\n", 256});
+  run.config = "init.from = \"b\"\n";
+  EXPECT_THAT(failure(run), HasSubstr("numerics"));  // where a baseline lies is no difference
 }
 
 TEST_F(DamagedCheckpoint, RefusesAnotherVersion) {
@@ -160,7 +168,7 @@ TEST_F(DamagedCheckpoint, RefusesAnotherShape) {
 
 TEST_F(DamagedCheckpoint, RefusesAnotherPrecision) {
   OptimizerState state(layout, DType::f64, DType::f64);
-  EXPECT_THAT(error_of([&] { read_checkpoint(path, layout, state, kInfo.identity); }, ExitCode::input),
+  EXPECT_THAT(error_of([&] { read_checkpoint(path, layout, state, kInfo); }, ExitCode::input),
               HasSubstr("f64"));
 }
 
@@ -185,6 +193,9 @@ TEST(Checkpoints, TheLatestIsThatOfTheHighestStep) {
   for (const int64 step : {0, 9, 1200, 35, 123456789}) touch(checkpoint_path(folder.path(), step));
   EXPECT_EQ(checkpoint_path(folder.path(), 1200).filename(), "step-00001200.safetensors");
   EXPECT_EQ(latest_checkpoint(folder.path()), folder / "step-123456789.safetensors");
+  std::vector<fs::path> all;
+  for (const int64 step : {123456789, 1200, 35, 9, 0}) all.push_back(checkpoint_path(folder.path(), step));
+  EXPECT_EQ(checkpoints_in(folder.path()), all);
 }
 
 TEST(Checkpoints, WhatIsHalfWrittenOrOfOthersIsNoCheckpoint) {
@@ -198,7 +209,6 @@ TEST(Checkpoints, WhatIsHalfWrittenOrOfOthersIsNoCheckpoint) {
   prune_checkpoints(folder.path(), 0);
   EXPECT_EQ(latest_checkpoint(folder.path()), std::nullopt);
   EXPECT_TRUE(fs::exists(folder / "model.safetensors"));
-  EXPECT_FALSE(fs::exists(folder / "step-00000009.safetensors.tmp.123"));
 }
 
 TEST(Checkpoints, PruningKeepsTheLast) {

@@ -1,5 +1,6 @@
 // A run in a process of its own, for tests that stop it: run_child CONFIG DIRECTORY THREADS STOP_AFTER.
-// It sends itself SIGTERM when STOP_AFTER steps are done (0: never), and exits as the program would.
+// It sends itself SIGTERM when STOP_AFTER steps are done (0: never; -N: when the evaluation after N steps
+// begins), and exits as the program would.
 #include <signal.h>
 
 #include <chrono>
@@ -20,7 +21,8 @@ int run(const char* file, const char* directory, int threads, fovea::int64 stop_
   const fovea::Config config = fovea::config_from_text(fovea::read_file(file), file);
   const fovea::Dataset dataset = fovea::open_dataset(config.data, config.model.context);
   const auto progress = [stop_after](const fovea::RunProgress& now) {
-    if (stop_after == 0) return;
+    if (stop_after < 0 && now.evaluating && now.step == -stop_after) ::raise(SIGTERM);
+    if (stop_after <= 0) return;
     if (now.step >= stop_after)
       ::raise(SIGTERM);
     else

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,23 +50,46 @@ Inks paper_inks() {
   return inks;
 }
 
+/// Removed at the end; what a report that was killed left behind is removed by the next one, who can tell by
+/// the lock that the owner of a directory holds on it.
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "fovea-report-XXXXXX").string();
-    if (!::mkdtemp(name.data())) fail_run("{}: cannot be made: {}", name, std::strerror(errno));
-    path_ = name;
+    const std::filesystem::path all = std::filesystem::temp_directory_path();
+    remove_abandoned(all);
+    do {
+      std::string name = (all / (std::string(kPrefix) + "XXXXXX")).string();
+      if (!::mkdtemp(name.data())) fail_to_write(name, errno);
+      path_ = name;
+      lock_ = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      ::flock(lock_, LOCK_EX);
+    } while (!std::filesystem::exists(path_));  // another took it for abandoned before it was locked
   }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
   ~TemporaryDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
+    ::close(lock_);
   }
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  static constexpr std::string_view kPrefix = "fovea-report-";
+
+  static void remove_abandoned(const std::filesystem::path& all) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(all, ignored)) {
+      if (!entry.path().filename().string().starts_with(kPrefix)) continue;
+      const int fd = ::open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      if (fd < 0) continue;
+      if (::flock(fd, LOCK_EX | LOCK_NB) == 0) std::filesystem::remove_all(entry.path(), ignored);
+      ::close(fd);
+    }
+  }
+
   std::filesystem::path path_;
+  int lock_ = -1;
 };
 
 /// Exit status of `gnuplot script`; what it prints goes to `log`.
