@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "data/tokenizer.h"
+#include "data/dataset.h"
 #include "experiments/progress_line.h"
 #include "model/describe.h"
 #include "model/families.h"
@@ -19,8 +19,8 @@ int threads_or_all(int64 threads) {
 
 TrainingPlan plan_of(const Config& config, int64 threads) {
   const Backend backend = backend_named(config.run.backend);
-  const Decoder decoder(decoder_shape(config.model, tokenizer_named(config.data.tokenizer).vocabulary),
-                        step_shape(config).length, precision_of(config.train, backend).wide);
+  const Decoder decoder(decoder_shape(config.model, vocabulary_of(config.data)), step_shape(config).length,
+                        precision_of(config.train, backend).wide);
   return plan_training(decoder, config, backend, threads_or_all(threads));
 }
 
@@ -56,7 +56,7 @@ std::string describe_plan(const StudyPlan& plan, int64 threads) {
 
 std::string describe_prediction(const Config& config, int64 threads) {
   const TrainingPlan p = plan_of(config, threads);
-  const DecoderShape shape = decoder_shape(config.model, tokenizer_named(config.data.tokenizer).vocabulary);
+  const DecoderShape shape = decoder_shape(config.model, vocabulary_of(config.data));
   std::string text = fmt::format("the model, {}\n{}\npredicted\n", shape.family, describe(shape));
   const auto line = [&](const char* what, const std::string& value) {
     text += fmt::format("  {:<29}  {}\n", what, value);

@@ -188,7 +188,9 @@ std::vector<std::string> token_files(std::string_view name) {
   std::error_code error;
   if (fs::is_regular_file(fs::path(name), error))
     return holds_tokens(name) ? std::vector{std::string(name)} : std::vector<std::string>();
-  if (!is_glob(name) || fs::exists(fs::path(name), error)) return {};
+  if (fs::exists(fs::path(name), error)) return {};
+  if (!is_glob(name) && !holds_tokens(name)) return {};
+  if (!is_glob(name)) fail_input("data.corpus = \"{}\": there is no such file", name);
   std::vector<std::string> files = sorted(matches_of(name));
   const bool tokens = std::all_of(files.begin(), files.end(), holds_tokens);
   return tokens ? files : std::vector<std::string>();

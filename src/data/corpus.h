@@ -26,7 +26,7 @@ struct Corpus {
 Corpus read_corpus(std::string_view name);
 
 /// The files of a corpus that is tokens already, sorted: a file called .bin, or a glob all of whose matches
-/// are. Empty where `name` is text, for read_corpus.
+/// are. Empty where `name` is text, for read_corpus. Throws UserError (input) where a .bin file is missing.
 std::vector<std::string> token_files(std::string_view name);
 
 }  // namespace fovea

@@ -53,12 +53,12 @@ void check(const DataConfig& config) {
   if (config.block_bytes < 1) fail_usage("data.block_bytes = {}: must be at least 1", config.block_bytes);
 }
 
-Shard text_shard(const DataConfig& config) {
-  const Tokenizer tokenizer = tokenizer_named(config.tokenizer);
+Tokenizer tokenizer_of(const DataConfig& config) {
+  Tokenizer tokenizer = tokenizer_named(config.tokenizer);
   if (config.vocab != 0)
     fail_usage("data.vocab = {}: is for .bin token files; {} is text, of which \"{}\" makes {} tokens",
                config.vocab, config.corpus, tokenizer.name, tokenizer.vocabulary);
-  return cached_shard(read_corpus(config.corpus), tokenizer, config.cache);
+  return tokenizer;
 }
 
 TokenFiles opened(const std::vector<std::string>& files, const DataConfig& config) {
@@ -206,7 +206,8 @@ Dataset open_dataset(const DataConfig& config, int64 context) {
     token_bytes = tokens.token_bytes();
     data.tokens_ = std::move(tokens);
   } else {
-    data.tokens_ = text_shard(config);
+    const Tokenizer tokenizer = tokenizer_of(config);
+    data.tokens_ = cached_shard(read_corpus(config.corpus), tokenizer, config.cache);
   }
   const int64 block = config.block_bytes / token_bytes;
   data.train_ = Split(Split::Side::train, data.tokens(), block, config.held_out_every);
@@ -221,6 +222,12 @@ Dataset open_dataset(const DataConfig& config, int64 context) {
   data.fingerprint_ =
       std::visit([&](const auto& tokens) { return fingerprint_of(tokens, config); }, data.tokens_);
   return data;
+}
+
+int64 vocabulary_of(const DataConfig& config) {
+  const std::vector<std::string> files = token_files(config.corpus);
+  if (files.empty()) return tokenizer_of(config).vocabulary;
+  return config.vocab > 0 ? config.vocab : TokenFiles(files, 0).vocabulary();
 }
 
 std::string describe(const Dataset& dataset) {

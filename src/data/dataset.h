@@ -84,6 +84,10 @@ class Dataset {
 /// written).
 Dataset open_dataset(const DataConfig& config, int64 context);
 
+/// The vocabulary of the dataset that `config` names, before it is opened: text is not read for it. Throws as
+/// open_dataset.
+int64 vocabulary_of(const DataConfig& config);
+
 /// One line: corpus, sizes, split.
 std::string describe(const Dataset& dataset);
 

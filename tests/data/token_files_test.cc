@@ -158,7 +158,9 @@ TEST(TokenFiles, ACorpusIsTokensWhereAllItsFilesAreCalledBin) {
   EXPECT_THAT(token_files((folder / "d").string()), IsEmpty());
   EXPECT_THAT(token_files("kjv"), IsEmpty());
   EXPECT_THAT(token_files("random:5"), IsEmpty());
-  EXPECT_THAT(token_files((folder / "missing.bin").string()), IsEmpty());
+  EXPECT_THAT(token_files((folder / "missing.txt").string()), IsEmpty());
+  const std::string missing = (folder / "missing.bin").string();
+  EXPECT_THAT(error_of([&] { token_files(missing); }), AllOf(HasSubstr(missing), HasSubstr("no such file")));
   const std::string literal = folder.write("d/[1].bin", "xx");
   EXPECT_THAT(token_files(literal), ElementsAre(literal));
 }
@@ -201,6 +203,13 @@ TEST_F(TokenDataset, IsReadWhereItLiesAndSplitInBlocksOfBytes) {
   EXPECT_EQ(batch.targets.back(), tokens_[206]);
   EXPECT_THAT(describe(data), AllOf(HasSubstr("1000 tokens (uint16) of 1009 in 1 file;"),
                                     HasSubstr("every 4th block of 50")));
+}
+
+TEST_F(TokenDataset, ItsVocabularyIsKnownBeforeItIsOpened) {
+  EXPECT_EQ(vocabulary_of(config_), 1009);
+  config_.vocab = 50304;
+  EXPECT_EQ(vocabulary_of(config_), 50304);
+  EXPECT_EQ(vocabulary_of(DataConfig{}), 256);
 }
 
 TEST_F(TokenDataset, SeveralFilesGiveTheBatchesOfOne) {

@@ -161,6 +161,11 @@ class Input(ProgramTest):
         (self.folder / "raw.bin").write_bytes(bytes(range(200)) * 40)
         line = self.refused(INPUT, "run", "tiny.toml", "data.corpus=raw.bin", "data.vocab=1000")
         self.assertTrue(line.startswith("raw.bin: byte 4: token 2 is 1284, beyond data.vocab of 1000"), line)
+        for command in ("run", "explain"):
+            line = self.refused(INPUT, command, "tiny.toml", "data.corpus=absent.bin", "data.vocab=1000")
+            self.assertIn("absent.bin", line)
+        text = self.fovea("explain", "tiny.toml", "data.corpus=raw.bin", "data.vocab=65536").stdout
+        self.assertRegex(text, r"\n +parameters +2\.10M\n")  # two matrices of 65536 x 16 before all else
 
     def test_a_damaged_result_of_an_earlier_run(self):
         self.fovea("run", "tiny.toml", "--out", "study")
