@@ -104,6 +104,13 @@ TEST_F(GqaPlan, RolesAndHeadsFollowFromWhatTheRunIs) {
   EXPECT_EQ(run("g2-scratch-s3").config.model.kv_heads, 2);
 }
 
+TEST_F(GqaPlan, AConversionOfTwoWordsIsOneInTheName) {
+  const StudyPlan plan = plan_with({"gqa.kv_heads=[2]", "study.seeds=[0]", "gqa.inits=[\"aligned similar\"]",
+                                    "gqa.alphas=[0]", "gqa.control_scratch=false"});
+  EXPECT_THAT(run_names(plan), ElementsAre("mha-s0", "g2-aligned-similar-a0-s0"));
+  EXPECT_EQ(plan.runs[1].config.init.conversion, "aligned similar");
+}
+
 TEST_F(GqaPlan, UptrainsForAPartOfTheBaselinesSteps) {
   ASSERT_EQ(total_steps(run("mha-s3").config), 100);
   for (const char* kind : {"g2-mean", "g1-first", "mha"}) {

@@ -298,6 +298,24 @@ TEST(TrainReport, ShowsTheFiguresThatApply) {
   EXPECT_THAT(page, Not(HasSubstr("quality.pdf")));
 }
 
+TEST(Report, DrawsConversionsOfEveryName) {
+  if (!program_exists("gnuplot")) GTEST_SKIP() << "gnuplot is not installed (package gnuplot-nox)";
+  const TemporaryDirectory directory;
+  test::write_conversions_study(directory.path(),
+                                {"mean", "mean_scaled similar", "aligned", "aligned_activations similar"});
+  EXPECT_EQ(write_report(directory.path()).size(), 9U);
+  const std::string page = read_file(directory / "report.html");
+  for (const char* label : {"mean scaled similar", "aligned activations similar"}) {
+    EXPECT_THAT(page, HasSubstr(fmt::format("<td>{}</td>", label)));
+    for (const char* name : {"quality.svg", "alpha.svg", "training.svg"}) {
+      const std::string svg = read_file(directory / name);
+      EXPECT_THAT(svg, HasSubstr(fmt::format(">{}<", label))) << name;
+      EXPECT_THAT(svg, HasSubstr("var(--aligned)")) << name;
+    }
+  }
+  EXPECT_THAT(page, HasSubstr("scaled mean pooling in searched groups"));
+}
+
 TEST(Report, OfAStudyWithoutResultsNamesItsRuns) {
   if (!program_exists("gnuplot")) GTEST_SKIP() << "gnuplot is not installed (package gnuplot-nox)";
   const TemporaryDirectory directory;

@@ -210,6 +210,19 @@ void write_gqa_study(const std::filesystem::path& directory, int seeds) {
   study.finish();
 }
 
+void write_conversions_study(const std::filesystem::path& directory,
+                             const std::vector<std::string>& conversions) {
+  StudyWriter study(directory, "conversions", "gqa");
+  study.add(RunRole::baseline, 8, "none", 0, 0, 1.5, 2000000);
+  double loss = 1.6;
+  for (const std::string& conversion : conversions)
+    for (const int64 kv_heads : {4, 1})
+      for (const double alpha : {0.0, 0.1})
+        study.add(alpha > 0 ? RunRole::uptrained : RunRole::converted, kv_heads, conversion, alpha, 0,
+                  loss += 0.05, static_cast<int64>(alpha * 2000000));
+  study.finish();
+}
+
 void write_train_study(const std::filesystem::path& directory, int runs) {
   StudyWriter study(directory, "Windows", "train");
   for (int64 run = 0; run < runs; ++run) study.add(RunRole::train, 8, "none", 0, run, 1.6, 400000);

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "record/inspection.h"
 #include "record/run_record.h"
@@ -31,6 +32,10 @@ Inspection synthetic_inspection(int64 layers, int64 heads, uint64 seed);
 /// A finished GQA study over `seeds` seeds whose losses have the shapes of the pilot: run files and index.
 /// One run failed and one is missing.
 void write_gqa_study(const std::filesystem::path& directory, int seeds);
+
+/// A finished GQA study of one seed: each of these conversions at two numbers of KV heads and two alphas.
+void write_conversions_study(const std::filesystem::path& directory,
+                             const std::vector<std::string>& conversions);
 
 /// A finished plain study of `runs` runs.
 void write_train_study(const std::filesystem::path& directory, int runs);

@@ -188,18 +188,20 @@ std::string alpha_script(const Study& study, const Inks& inks) {
                     : fmt::format("plot $mha using 1:2 with lines lc rgb '{}' lw 1.2 dt (8,5)", inks.mha);
     if (!mha.empty()) labels.push_back({"MHA", inks.mha, y.fraction(mean(mha.back()->loss))});
     bool any = !mha.empty();
-    for (const std::string& conversion : study.conversions()) {
+    const std::vector<std::string> conversions = study.conversions();
+    for (size_t c = 0; c < conversions.size(); ++c) {
+      const std::string& conversion = conversions[c];
       std::vector<const Group*> along;
       for (const double alpha : alphas)
         if (const Group* g = study.find(RunRole::uptrained, kv_heads[p], conversion, alpha))
           along.push_back(g);
       if (along.empty()) continue;
-      const std::string block = fmt::format("p{}{}", p, conversion),
+      const std::string block = fmt::format("p{}c{}", p, c),
                         colour = plot::colour_of(inks, RunRole::uptrained, conversion);
       script += points_block(block, along, alpha_of);
       plots += (any ? ", " : "") +
                curve_plot(block, colour, plot::point_of(RunRole::uptrained, conversion), false);
-      labels.push_back({conversion, colour, y.fraction(mean(along.back()->loss))});
+      labels.push_back({plot::label_of(conversion), colour, y.fraction(mean(along.back()->loss))});
       any = true;
     }
     script += fmt::format(
@@ -226,8 +228,9 @@ std::string alpha_table(const Study& study) {
     for (const std::string& conversion : study.conversions())
       for (const double alpha : study.alphas())
         if (const Group* g = study.find(RunRole::uptrained, kv_heads, conversion, alpha))
-          rows += "<tr><td class=n>" + cite(How::mean, {g->kv_heads_read}, 0) + "</td>" + cell(conversion) +
-                  "<td class=n>" + cite(How::mean, {g->alpha_read}, 2) + "</td>" + loss_cells(*g) + "</tr>\n";
+          rows += "<tr><td class=n>" + cite(How::mean, {g->kv_heads_read}, 0) + "</td>" +
+                  cell(plot::label_of(conversion)) + "<td class=n>" + cite(How::mean, {g->alpha_read}, 2) +
+                  "</td>" + loss_cells(*g) + "</tr>\n";
   for (const double alpha : study.alphas())
     if (const Group* g = study.mha_control(alpha))
       rows += "<tr><td class=n>" + cite(How::mean, {g->kv_heads_read}, 0) + "</td>" + cell("MHA") +

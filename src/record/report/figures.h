@@ -54,6 +54,7 @@ std::string style(const Inks& inks);
 /// Colour and name of a role or conversion.
 std::string colour_of(const Inks& inks, RunRole role, const std::string& conversion);
 std::string label_of(RunRole role, const std::string& conversion);
+std::string label_of(const std::string& conversion);        ///< without what gnuplot reads as a subscript
 int point_of(RunRole role, const std::string& conversion);  ///< gnuplot's number of a symbol
 
 }  // namespace plot

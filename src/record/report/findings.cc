@@ -24,6 +24,12 @@ std::string manner(const std::string& conversion) {
   if (conversion == "mean") return "mean pooling";
   if (conversion == "first") return "keeping the first head";
   if (conversion == "random") return "drawing new heads";
+  if (conversion == "mean_scaled") return "scaled mean pooling";
+  if (conversion == "aligned") return "pooling aligned heads";
+  if (conversion == "aligned_unscaled") return "pooling aligned heads without scaling";
+  if (conversion == "aligned_activations") return "pooling heads aligned by activations";
+  if (const size_t end = conversion.find(" similar"); end != conversion.npos)
+    return manner(conversion.substr(0, end)) + " in searched groups";
   return conversion;
 }
 

@@ -30,7 +30,11 @@ const std::array kInks = {Ink{&Inks::text, "--ink", "#26292e", "#d9dbde"},
                           Ink{&Inks::mean, "--mean", "#0067a8", "#63b5ec"},
                           Ink{&Inks::first, "--first", "#b84a00", "#f0955c"},
                           Ink{&Inks::random, "--random", "#00805d", "#45c49b"},
-                          Ink{&Inks::scratch, "--scratch", "#a34d80", "#e3a0c6"}};
+                          Ink{&Inks::scratch, "--scratch", "#a34d80", "#e3a0c6"},
+                          Ink{&Inks::mean_scaled, "--mean-scaled", "#4f5fd0", "#a3adf5"},
+                          Ink{&Inks::aligned, "--aligned", "#7a2fb5", "#c797f0"},
+                          Ink{&Inks::aligned_unscaled, "--aligned-unscaled", "#7d6200", "#d6b54a"},
+                          Ink{&Inks::aligned_activations, "--aligned-activations", "#00737d", "#4fc6d2"}};
 
 /// A colour that stands for the i-th ink until the SVG is rewritten.
 std::array<int, 3> placeholder(size_t i) { return {7, 11, static_cast<int>(i) + 1}; }

@@ -9,7 +9,8 @@ namespace fovea::report {
 
 /// Colours of a figure, as gnuplot writes them: "#rrggbb".
 struct Inks {
-  std::string text, faint, mha, mean, first, random, scratch;
+  std::string text, faint, mha, mean, first, random, scratch, mean_scaled, aligned, aligned_unscaled,
+      aligned_activations;
 };
 
 /// A figure is a gnuplot script that is run twice: as SVG for the page, whose colours become CSS variables,

@@ -106,11 +106,30 @@ std::string style(const Inks& inks) {
       inks.text, inks.faint);
 }
 
+namespace {
+
+constexpr std::string_view kSimilar = " similar";
+
+struct ConversionInk {
+  std::string_view method;
+  std::string Inks::*ink;
+};
+constexpr ConversionInk kConversionInks[] = {{"mean", &Inks::mean},
+                                             {"first", &Inks::first},
+                                             {"random", &Inks::random},
+                                             {"mean_scaled", &Inks::mean_scaled},
+                                             {"aligned", &Inks::aligned},
+                                             {"aligned_unscaled", &Inks::aligned_unscaled},
+                                             {"aligned_activations", &Inks::aligned_activations}};
+
+}  // namespace
+
 std::string colour_of(const Inks& inks, RunRole role, const std::string& conversion) {
   if (role == RunRole::control_scratch) return inks.scratch;
-  if (role == RunRole::uptrained && conversion == "mean") return inks.mean;
-  if (role == RunRole::uptrained && conversion == "first") return inks.first;
-  if (role == RunRole::uptrained && conversion == "random") return inks.random;
+  const std::string_view method = std::string_view(conversion).substr(0, conversion.find(' '));
+  if (role == RunRole::uptrained)
+    for (const ConversionInk& known : kConversionInks)
+      if (known.method == method) return inks.*known.ink;
   if (role == RunRole::train) return inks.mean;
   return inks.mha;
 }
@@ -129,13 +148,19 @@ std::string label_of(RunRole role, const std::string& conversion) {
     case RunRole::uptrained:
       break;
   }
-  if (conversion == "mean" || conversion == "first" || conversion == "random") return conversion;
-  return conversion == "none" ? "uptrained" : "converted";
+  return conversion == "none" ? "uptrained" : label_of(conversion);
+}
+
+std::string label_of(const std::string& conversion) {
+  std::string label = conversion;
+  std::replace(label.begin(), label.end(), '_', ' ');
+  return label;
 }
 
 int point_of(RunRole role, const std::string& conversion) {
   if (role == RunRole::control_scratch) return 13;                        // diamond
   if (role != RunRole::uptrained) return role == RunRole::train ? 7 : 5;  // disc, square
+  if (conversion.ends_with(kSimilar)) return 6;                           // circle
   return conversion == "first" ? 9 : conversion == "random" ? 11 : 7;     // triangles, disc
 }
 

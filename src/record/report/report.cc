@@ -26,7 +26,8 @@ std::string run_row(const Run& run) {
   };
   std::string row = "<tr><td>" + cite_text(r.name, run.h5("/@name")) + "</td>";
   row += "<td>" + conversion_cell(run) + "</td>";
-  row += number(static_cast<double>(r.lineage.kv_heads), "/lineage@kv_heads", 0, 1);
+  row += r.lineage.kv_heads > 0 ? number(static_cast<double>(r.lineage.kv_heads), "/lineage@kv_heads", 0, 1)
+                                : "<td class=n>by layer</td>";
   row +=
       number(r.lineage.alpha, "/lineage@alpha", 2, 1) + number(static_cast<double>(r.seed), "/@seed", 0, 1);
   row += number(static_cast<double>(r.counts.parameters), "/counts/parameters", 3, 1e6);
