@@ -210,6 +210,17 @@ TEST(GqaDiagnostics, ShowHeadsAndCosinesOfWhatWasInspected) {
     EXPECT_THAT(page, HasSubstr(std::string("href=\"") + name + ".pdf\""));
   EXPECT_THAT(page, Not(HasSubstr("scores.pdf")));
 
+  // Of what was uptrained, the runs with the fewest heads and the largest alpha are shown.
+  for (const char* run :
+       {"uptrained-g4-mean-a0.1-s0", "uptrained-g1-mean-a0.01-s0", "uptrained-g1-mean-a0.1-s0"})
+    write_inspection(directory / run / kInspectionFileName, test::synthetic_inspection(4, 8, 4));
+  write_report(directory.path());
+  const std::string svg = read_file(directory / "heads.svg");
+  EXPECT_THAT(svg, HasSubstr("MHA baseline"));
+  EXPECT_THAT(svg, HasSubstr("mean, G = 1, α = 0.1<"));
+  EXPECT_THAT(svg, Not(HasSubstr("α = 0.01")));
+  EXPECT_THAT(svg, Not(HasSubstr("G = 4")));
+
   write_file_atomically(directory / "baseline-g8-none-a0-s0" / kInspectionFileName,
                         std::string_view("damaged"));
   write_report(directory.path());

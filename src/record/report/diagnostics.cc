@@ -67,9 +67,10 @@ void name_groups(const Study& study, std::vector<Inspected>& groups) {
   for (Inspected& g : groups) {
     const Run& run = *g.runs.front();
     if (study.is_gqa()) {
-      g.name = plot::label_of(g.group->role, g.group->conversion);
+      g.name = g.group->role == RunRole::uptrained ? g.group->conversion
+                                                   : plot::label_of(g.group->role, g.group->conversion);
       if (g.group->kv_heads > 0 && g.group->role != RunRole::baseline)
-        g.name += fmt::format(", G = {}", g.group->kv_heads);
+        g.name += fmt::format(", G = {}, α = {:g}", g.group->kv_heads, g.group->alpha);
     } else {
       for (const std::string& key : keys) {
         const Words words = words_of(run, key);
@@ -81,6 +82,29 @@ void name_groups(const Study& study, std::vector<Inspected>& groups) {
     if (g.cited.empty()) g.cited = cite_text(run.record->name, run.h5("/@name"));
     if (g.name.empty()) g.name = plot::label_of(g.group->role, g.group->conversion);
   }
+}
+
+/// Of a GQA study the baseline and what was uptrained longest to the fewest KV heads, the lowest loss first.
+std::vector<Inspected> to_show_heads_of(const Study& study, const std::vector<Inspected>& groups) {
+  if (!study.is_gqa()) return groups;
+  std::vector<Inspected> baselines, uptrained;
+  int64 fewest = study.q_heads;
+  double longest = 0;
+  for (const Inspected& of : groups)
+    if (of.group->role == RunRole::uptrained && of.group->kv_heads > 0) {
+      fewest = std::min(fewest, of.group->kv_heads);
+      longest = std::max(longest, of.group->alpha);
+    }
+  for (const Inspected& of : groups) {
+    if (of.group->role == RunRole::baseline) baselines.push_back(of);
+    if (of.group->role == RunRole::uptrained && of.group->kv_heads == fewest && of.group->alpha == longest)
+      uptrained.push_back(of);
+  }
+  std::stable_sort(uptrained.begin(), uptrained.end(), [](const Inspected& a, const Inspected& b) {
+    return mean(a.group->loss) < mean(b.group->loss);
+  });
+  baselines.insert(baselines.end(), uptrained.begin(), uptrained.end());
+  return baselines.empty() ? groups : baselines;
 }
 
 template <class Record>
@@ -172,7 +196,7 @@ std::vector<Shown> diagnostic_figures(const Study& study) {
   if (groups.empty()) return {};
   std::vector<Shown> shown;
   if (!study.is_gqa()) shown.push_back(scores_figure(groups));
-  shown.push_back(heads_figure(groups));
+  shown.push_back(heads_figure(to_show_heads_of(study, groups)));
   for (const Inspected& of : groups)
     if (of.first().cosines.groups > 0) {
       shown.push_back(cosines_figure(of));

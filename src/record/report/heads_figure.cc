@@ -15,7 +15,7 @@ constexpr Map kMaps[] = {{"entropy, of the most there can be", &HeadStatistics::
                          {"attention to the token before", &HeadStatistics::previous_token},
                          {"induction", &HeadStatistics::induction}};
 
-constexpr size_t kMostGroups = 3;
+constexpr size_t kMostGroups = 4;
 constexpr double kDarkest = 0.45;  // of the ink over the paper, so that a number in the cell can be read
 constexpr int64 kMostNumbers = 8;  // heads; more leave no room for numbers in cells
 
