@@ -7,8 +7,8 @@
 
 namespace fovea {
 
-/// The effective values of one run. schema.cc is the one table that says what each key means, its default,
-/// range and unit; these structs only hold the values.
+/// The effective values of one run. schema_keys.cc is the one table that says what each key means, its
+/// default, range and unit; these structs only hold the values.
 
 struct ModelConfig {
   std::string family = "llama";  // llama mistral qwen2 qwen3 gpt2 neox gemma gemma2

@@ -49,7 +49,7 @@ std::string_view about(std::string_view table) {
 
 constexpr std::string_view kReferenceHead = R"(# Configuration reference
 
-Generated from the schema table in `src/config/schema.cc`; a test keeps the two equal.
+Generated from the schema table in `src/config/schema_keys.cc`; a test keeps the two equal.
 
 A configuration is a TOML file. `fovea explain FILE` prints every effective value and where it came from.
 
