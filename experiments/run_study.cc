@@ -201,7 +201,7 @@ RunJob Scheduler::job_of(const Node& node) {
   job.config_text = plan_.config_text;
   job.seed = run.seed;
   job.first_sample = run.first_sample;
-  job.numerics = kNumerics;
+  job.numerics = numerics_of(run.config.train.precision);
   job.directory = options_.directory / node.entry.directory;
   job.command = options_.command;
   job.resume = options_.resume;

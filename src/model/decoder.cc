@@ -29,8 +29,8 @@ Block Decoder::embed(const StepContext& context) const {
   Block x = context.take("x", context.precision.residual, {context.batch.rows(), shape_.width});
   embedding(context.stream, {.tokens = context.batch.tokens,
                              .positions = context.batch.positions,
-                             .table = context.matrix(embed_),
-                             .position_table = position_ == kNoParameter ? View() : context.matrix(position_),
+                             .table = context.master(embed_),
+                             .position_table = context.master(position_),
                              .out = x,
                              .scale = shape_.embedding_scale,
                              .dropout = context.dropout_at(0)});

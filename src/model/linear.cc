@@ -6,7 +6,7 @@ namespace fovea {
 
 void Linear::forward(const StepContext& context, const View& x, const View& y) const {
   matmul(context.stream,
-         {.a = x, .b = context.matrix(weight), .bias = context.vector(bias), .c = y, .transpose_b = true});
+         {.a = x, .b = context.matrix(weight), .bias = context.master(bias), .c = y, .transpose_b = true});
 }
 
 void Linear::backward(const StepContext& context, const View& x, const View& dy, const View& dx,

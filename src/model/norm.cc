@@ -9,15 +9,15 @@ void Norm::forward(const StepContext& context, const View& x, const View& y, con
                    const View& statistic2) const {
   if (shape.kind == NormKind::rms_norm)
     rms_norm(context.stream, {.x = x,
-                              .weight = context.vector(weight),
+                              .weight = context.master(weight),
                               .y = y,
                               .inverse_rms = statistic,
                               .epsilon = shape.epsilon,
                               .weight_offset = shape.weight_offset});
   else
     layer_norm(context.stream, {.x = x,
-                                .weight = context.vector(weight),
-                                .bias = context.vector(bias),
+                                .weight = context.master(weight),
+                                .bias = context.master(bias),
                                 .y = y,
                                 .mean = statistic,
                                 .inverse_deviation = statistic2,
@@ -39,7 +39,7 @@ void Norm::backward(const StepContext& context, const View& x, const View& stati
                     const View& dy, const View& dx, bool accumulate) const {
   if (shape.kind == NormKind::rms_norm)
     rms_norm_backward(context.stream, {.x = x,
-                                       .weight = context.vector(weight),
+                                       .weight = context.master(weight),
                                        .inverse_rms = statistic,
                                        .dy = dy,
                                        .dx = dx,
@@ -48,7 +48,7 @@ void Norm::backward(const StepContext& context, const View& x, const View& stati
                                        .accumulate = accumulate});
   else
     layer_norm_backward(context.stream, {.x = x,
-                                         .weight = context.vector(weight),
+                                         .weight = context.master(weight),
                                          .mean = statistic,
                                          .inverse_deviation = statistic2,
                                          .dy = dy,

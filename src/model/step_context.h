@@ -39,8 +39,8 @@ struct StepContext {
   Arena& arena;
   const ParameterLayout& layout;
   Precision precision;
-  View weights;          ///< flat, wide: vectors are read from here
-  View compute_weights;  ///< flat, in the compute dtype (may be `weights`): matrices are read from here
+  View weights;          ///< flat, wide: vectors and rows that are looked up are read from here
+  View compute_weights;  ///< flat, in the compute dtype (may be `weights`): the matrices of products
   View gradients;        ///< flat, wide, added to; absent without a backward
   TokenBatch batch;
   float dropout = 0;  ///< 0 in evaluation
@@ -49,7 +49,8 @@ struct StepContext {
   Probe* probe = nullptr;
 
   View matrix(ParameterId id) const { return layout.view(compute_weights, id); }
-  View vector(ParameterId id) const { return id == kNoParameter ? View() : layout.view(weights, id); }
+  /// A vector, or a table whose rows are looked up, as it was trained: absent where there is none.
+  View master(ParameterId id) const { return id == kNoParameter ? View() : layout.view(weights, id); }
   View gradient(ParameterId id) const { return id == kNoParameter ? View() : layout.view(gradients, id); }
   Block take(std::string_view name, DType dtype, std::initializer_list<int64> shape) const {
     return arena.take(name, dtype, shape);
