@@ -13,7 +13,7 @@ enum class ConversionMethod {
   random,              ///< drawn anew, as in a fresh model
   aligned,             ///< mean_scaled of heads that were first rotated towards one another (align_kv_heads)
   aligned_unscaled,    ///< mean of such heads
-  aligned_activations  ///< aligned, compared by the keys and values that calibration data give
+  aligned_activations  ///< aligned, by the keys and values that calibration data give
 };
 
 /// Which KV heads form a group.

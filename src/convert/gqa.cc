@@ -177,46 +177,53 @@ double mean_of(const float* members, int64 stride, int64 group) {
   return sum / static_cast<double>(group);
 }
 
-// Per group of heads in rows (G1 D, n): their mean norm over the norm of their mean, in the metric.
-std::vector<double> norm_ratios(const MatrixXd& rows, int64 head_dim, int64 group, const MatrixXd& metric) {
-  const auto norm = [&](const MatrixXd& head) {
-    return metric.size() == 0 ? head.norm()
-                              : std::sqrt(std::max(0.0, (head * metric).cwiseProduct(head).sum()));
-  };
-  const int64 size = group * head_dim;
-  std::vector<double> ratios;
-  for (int64 first = 0; first < rows.rows(); first += size) {
-    MatrixXd mean = MatrixXd::Zero(head_dim, rows.cols());
-    double norms = 0;
-    for (int64 row = first; row < first + size; row += head_dim) {
-      const MatrixXd head = rows.middleRows(row, head_dim);
-      mean += head / static_cast<double>(group);
-      norms += norm(head) / static_cast<double>(group);
-    }
-    ratios.push_back(norm(mean) > 0 ? norms / norm(mean) : 1);
-  }
-  return ratios;
-}
-
-void merge(const MergedParameter& part, int64 group, const std::vector<double>& scales,
-           const GqaConversion& conversion) {
-  const Parameter& p = part.target;
-  if (conversion.how.method == ConversionMethod::random)
-    return initialise(
-        p, p.vector ? View(part.to, DType::f32, {p.columns}) : View(part.to, DType::f32, {p.rows, p.columns}),
-        conversion.seed);
-  for (int64 g = 0; g < static_cast<int64>(scales.size()); ++g)
+// The mean norm of the heads of group g over the norm of their mean.
+double norm_ratio(const std::vector<MergedParameter>& parts, int64 g, int64 group) {
+  std::vector<double> squares(static_cast<size_t>(group), 0.0);
+  double square_of_mean = 0;
+  for (const MergedParameter& part : parts)
     for (int64 i = 0; i < part.elements; ++i) {
       const float* members = part.from + g * group * part.elements + i;
-      part.to[g * part.elements + i] =
-          conversion.how.method == ConversionMethod::first
-              ? members[0]
-              : static_cast<float>(mean_of(members, part.elements, group) * scales[static_cast<size_t>(g)]);
+      for (int64 member = 0; member < group; ++member) {
+        const auto value = static_cast<double>(members[member * part.elements]);
+        squares[static_cast<size_t>(member)] += value * value;
+      }
+      const double mean = mean_of(members, part.elements, group);
+      square_of_mean += mean * mean;
     }
+  double norms = 0;
+  for (const double square : squares) norms += std::sqrt(square);
+  return square_of_mean > 0 ? norms / static_cast<double>(group) / std::sqrt(square_of_mean) : 1;
 }
 
-std::vector<float> merge_all(const Decoder& source, std::vector<float> parameters, const Decoder& target,
-                             const GqaConversion& conversion, const std::vector<MatrixXd>& moments) {
+// Weights and biases of K, or of V, in one layer.
+void merge(const std::vector<MergedParameter>& parts, int64 heads, int64 group,
+           const GqaConversion& conversion) {
+  const ConversionMethod method = conversion.how.method;
+  for (const MergedParameter& part : parts)
+    if (method == ConversionMethod::random) {
+      const Parameter& p = part.target;
+      initialise(
+          p,
+          p.vector ? View(part.to, DType::f32, {p.columns}) : View(part.to, DType::f32, {p.rows, p.columns}),
+          conversion.seed);
+    }
+  if (method == ConversionMethod::random) return;
+  for (int64 g = 0; g < heads; ++g) {
+    const double scale = conversion.how.scales() ? norm_ratio(parts, g, group) : 1;
+    for (const MergedParameter& part : parts)
+      for (int64 i = 0; i < part.elements; ++i) {
+        const float* members = part.from + g * group * part.elements + i;
+        part.to[g * part.elements + i] =
+            method == ConversionMethod::first
+                ? members[0]
+                : static_cast<float>(mean_of(members, part.elements, group) * scale);
+      }
+  }
+}
+
+std::vector<float> merge_all(const Decoder& source, const std::vector<float>& parameters,
+                             const Decoder& target, const GqaConversion& conversion) {
   std::vector<float> result(static_cast<size_t>(target.layout().elements()), 0.0f);
   for (const Parameter& to : target.layout().parameters()) {
     const Parameter& from = counterpart(source.layout(), to);
@@ -227,19 +234,14 @@ std::vector<float> merge_all(const Decoder& source, std::vector<float> parameter
     const int64 heads = target.shape().kv_heads[static_cast<size_t>(layer)],
                 group = merged_heads(source.shape(), target.shape(), layer);
     if (group == 1) continue;
-    const AttentionWeights weights(source, parameters, layer);
     for (const char* which : {"k", "v"}) {
-      std::vector<double> scales(static_cast<size_t>(heads), 1.0);
-      if (conversion.how.scales()) {
-        const MatrixXd rows = *which == 'k' ? weights.keys() : weights.values();
-        scales = norm_ratios(rows, source.shape().head_dim, group, metric_for(rows, moments, layer));
-      }
+      std::vector<MergedParameter> parts;
       for (const char* what : {"weight", "bias"}) {
         const std::string name = fmt::format("blocks.{}.attention.{}.{}", layer, which, what);
         if (target.layout().find(name) != kNoParameter)
-          merge(merged_parameter(source, parameters.data(), target, result.data(), name, heads), group,
-                scales, conversion);
+          parts.push_back(merged_parameter(source, parameters.data(), target, result.data(), name, heads));
       }
+      merge(parts, heads, group, conversion);
     }
   }
   return result;
@@ -284,8 +286,7 @@ std::vector<float> convert_kv_heads(const Decoder& source, std::span<const float
   const std::vector<MatrixXd> moments = moments_for(parameters, conversion);
   const auto converted = [&](HeadGrouping grouping) {
     const Conversion how{conversion.how.method, grouping};
-    return merge_all(source, align(source, parameters, target.shape(), how, moments), target, conversion,
-                     moments);
+    return merge_all(source, align(source, parameters, target.shape(), how, moments), target, conversion);
   };
   std::vector<float> adjacent = converted(HeadGrouping::adjacent);
   if (!conversion.how.searches()) return adjacent;

@@ -46,11 +46,10 @@ std::vector<float> align_kv_heads(const Decoder& source, std::span<const float> 
 ///
 /// blocks.N.attention.{k,v}.weight (G * head_dim, width) and .bias (G * head_dim) are converted: after
 /// align_kv_heads, head g comes from the heads [g * G1 / G2, (g + 1) * G1 / G2), those of the query heads
-/// that will share it. `scales()`: K and V each by themselves, weights and bias together, to the mean norm of
-/// the group's heads, the norm by which they are compared: Frobenius of [W b], or, by activations, the root
-/// mean square of what they make of the calibration tokens. All else, norms of single heads included, is
-/// copied by name. Layers where G1 = G2 are copied. Random draws are initialise()'s: those of a fresh model
-/// with this seed, whose biases are zero.
+/// that will share it. `scales()`: K and V each by themselves, weights and bias together, to the mean
+/// Frobenius norm of the group's heads. All else, norms of single heads included, is copied by name. Layers
+/// where G1 = G2 are copied. Random draws are initialise()'s: those of a fresh model with this seed, whose
+/// biases are zero.
 ///
 /// Searched groups are tried one layer after another against adjacent ones, in the model converted so far,
 /// and kept where the calibration loss falls: the result's is never above that of adjacent groups.
