@@ -52,8 +52,8 @@ struct DecoderShape {
   int64 group(int64 layer) const { return q_heads / kv_heads[static_cast<size_t>(layer)]; }
   /// KV heads of every layer; 0 where layers differ.
   int64 uniform_kv_heads() const {
-    const bool uniform = std::all_of(kv_heads.begin(), kv_heads.end(),
-                                     [&](int64 heads) { return heads == kv_heads.front(); });
+    const bool uniform =
+        std::all_of(kv_heads.begin(), kv_heads.end(), [&](int64 heads) { return heads == kv_heads.front(); });
     return uniform && !kv_heads.empty() ? kv_heads.front() : 0;
   }
   /// Bytes that one token's keys and values take in all layers, `bytes_per_element` each.
