@@ -47,8 +47,9 @@ std::string count_text(double count, const char* unit) {
 
 std::string progress_text(const RunProgress& p) {
   if (p.evaluating) return fmt::format("{} / {}  evaluating", p.step, p.total_steps);
-  return fmt::format("{} / {}  loss {:.3f}  {} tok/s  {}  {}  {} left", p.step, p.total_steps, p.loss,
-                     count_text(p.tokens_per_second), count_text(p.flops_per_second, "FLOP/s"),
+  const std::string skipped = p.skipped > 0 ? fmt::format("{} skipped  ", p.skipped) : "";
+  return fmt::format("{} / {}  loss {:.3f}  {}{} tok/s  {}  {}  {} left", p.step, p.total_steps, p.loss,
+                     skipped, count_text(p.tokens_per_second), count_text(p.flops_per_second, "FLOP/s"),
                      bytes_text(p.resident_bytes), duration_text(p.seconds_left));
 }
 

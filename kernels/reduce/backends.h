@@ -12,6 +12,10 @@ struct Sum {
 struct AddInto {
   View y, x;
 };
+struct MoveTowards {
+  View y, x;
+  double rate = 0;
+};
 struct Convert {
   View y, x;
 };
@@ -19,6 +23,7 @@ struct Convert {
 namespace reference {
 void run(Execution& execution, const Sum& op);
 void run(Execution& execution, const AddInto& op);
+void run(Execution& execution, const MoveTowards& op);
 void run(Execution& execution, const Convert& op);
 }  // namespace reference
 
@@ -26,6 +31,7 @@ namespace cpu {
 int64 scratch_bytes(const Sum& op);
 void run(Execution& execution, const Sum& op);
 void run(Execution& execution, const AddInto& op);
+void run(Execution& execution, const MoveTowards& op);
 void run(Execution& execution, const Convert& op);
 }  // namespace cpu
 

@@ -60,6 +60,21 @@ void add_range(const AddInto& op, Range range) {
   });
 }
 
+void move_range(const MoveTowards& op, Range range) {
+  if (op.y.dtype() == DType::f64) {
+    for (int64 i = range.begin; i < range.end; ++i)
+      op.y.data<double>()[i] += op.rate * (op.x.data<double>()[i] - op.y.data<double>()[i]);
+    return;
+  }
+  float* y = op.y.data<float>() + range.begin;
+  const float* x = op.x.data<float>() + range.begin;
+  const F32V rate = hn::Set(F32(), static_cast<float>(op.rate));
+  for_each_vector(range.size(), [&](int64 i, auto part) HWY_ATTR {
+    const F32V from = load_row(y + i, part);
+    store_row(hn::Add(from, hn::Mul(rate, hn::Sub(load_row(x + i, part), from))), y + i, part);
+  });
+}
+
 bool has_rows(DType dtype) { return dtype == DType::f32 || dtype == DType::bf16; }
 
 void convert_range(const Convert& op, Range range) {
@@ -87,6 +102,7 @@ namespace fovea {
 namespace {
 HWY_EXPORT(sum_range);
 HWY_EXPORT(add_range);
+HWY_EXPORT(move_range);
 HWY_EXPORT(convert_range);
 
 constexpr int64 kBlock = int64{1} << 15;  // fixes the order of a sum, whatever the number of threads
@@ -112,6 +128,13 @@ void run(Execution& execution, const AddInto& op) {
   const int64 n = op.y.size(0);
   execution.parallel_for(ceil_div(n, kBlock), [&](int64 part, int) {
     HWY_DYNAMIC_DISPATCH(add_range)(op, block(part, n));
+  });
+}
+
+void run(Execution& execution, const MoveTowards& op) {
+  const int64 n = op.y.size(0);
+  execution.parallel_for(ceil_div(n, kBlock), [&](int64 part, int) {
+    HWY_DYNAMIC_DISPATCH(move_range)(op, block(part, n));
   });
 }
 

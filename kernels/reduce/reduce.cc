@@ -37,6 +37,15 @@ void add_into(Stream& stream, const View& y, const View& x) {
   enqueue_on_backend(stream, work, AddInto{y, x}, reference::run, cpu::run);
 }
 
+void move_towards(Stream& stream, const View& y, const View& x, double rate) {
+  expect_flat(y, "move_towards: y");
+  expect(x, "move_towards: x", {y.size(0)}, y.dtype());
+  FOVEA_CHECK(y.dtype() == DType::f32 || y.dtype() == DType::f64, "move_towards: y is {}, wanted f32 or f64",
+              name_of(y.dtype()));
+  const Work work{"move_towards", 3.0 * static_cast<double>(y.size(0)), 0};
+  enqueue_on_backend(stream, work, MoveTowards{y, x, rate}, reference::run, cpu::run);
+}
+
 void convert(Stream& stream, const View& y, const View& x) {
   expect_flat(y, "convert: y");
   expect_flat(x, "convert: x");

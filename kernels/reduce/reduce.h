@@ -14,6 +14,10 @@ Readback<double> sum(Stream& stream, const View& x);
 /// y += x, flat ranges (n) of one dtype f32 | f64.
 void add_into(Stream& stream, const View& y, const View& x);
 
+/// y += rate (x - y), flat ranges (n) of one dtype f32 | f64: one step of a moving average of x, whose decay
+/// is 1 - rate. Where y is x it stays so to the bit.
+void move_towards(Stream& stream, const View& y, const View& x, double rate);
+
 /// y = x rounded to y's dtype, flat ranges (n) of any float dtypes.
 void convert(Stream& stream, const View& y, const View& x);
 

@@ -15,6 +15,13 @@ void run(Execution&, const AddInto& op) {
   for (int64 i = 0; i < op.y.size(0); ++i) store(op.y, {i}, load(op.y, {i}) + load(op.x, {i}));
 }
 
+void run(Execution&, const MoveTowards& op) {
+  for (int64 i = 0; i < op.y.size(0); ++i) {
+    const double y = load(op.y, {i});
+    store(op.y, {i}, y + op.rate * (load(op.x, {i}) - y));
+  }
+}
+
 void run(Execution&, const Convert& op) {
   for (int64 i = 0; i < op.y.size(0); ++i) store(op.y, {i}, load(op.x, {i}));
 }

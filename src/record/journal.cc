@@ -79,6 +79,7 @@ void read_step(const Line& line, JournalContents& into) {
   series.grad_norm.push_back(line.real("grad_norm"));
   series.tokens_per_second.push_back(line.real("tokens_per_second"));
   series.flops_per_second.push_back(line.real("flops_per_second"));
+  if (line.json.contains("skipped")) series.skipped.push_back(step);
   into.last_time = line.real("time");
   into.step_times.push_back(into.last_time);
 }
@@ -215,16 +216,17 @@ void Journal::append(const JournalBegin& b) {
 }
 
 void Journal::append(const JournalStep& s) {
-  write_line(Json{{"event", "step"},
-                  {"step", s.step},
-                  {"tokens", s.tokens},
-                  {"train_loss", number(s.train_loss)},
-                  {"lr", number(s.lr)},
-                  {"grad_norm", number(s.grad_norm)},
-                  {"tokens_per_second", number(s.tokens_per_second)},
-                  {"flops_per_second", number(s.flops_per_second)},
-                  {"time", number(s.time)}}
-                 .dump());
+  Json line{{"event", "step"},
+            {"step", s.step},
+            {"tokens", s.tokens},
+            {"train_loss", number(s.train_loss)},
+            {"lr", number(s.lr)},
+            {"grad_norm", number(s.grad_norm)},
+            {"tokens_per_second", number(s.tokens_per_second)},
+            {"flops_per_second", number(s.flops_per_second)},
+            {"time", number(s.time)}};
+  if (s.skipped) line["skipped"] = true;
+  write_line(line.dump());
   if (pending_.empty() && seconds_now() - synced_ >= kSyncSeconds) sync();
 }
 

@@ -20,7 +20,8 @@ struct JournalBegin {
 struct JournalStep {
   int64 step = 0, tokens = 0;  ///< as in StepSeries
   double train_loss = 0, lr = 0, grad_norm = 0, tokens_per_second = 0, flops_per_second = 0;
-  double time = 0;  ///< seconds since 1970
+  double time = 0;       ///< seconds since 1970
+  bool skipped = false;  ///< by the spike guard
 };
 
 struct JournalEnd {

@@ -82,6 +82,9 @@ void write_series(const Group& root, const StepSeries& series) {
     describe(group, column.name, column.units, column.meaning);
     group.attach_scale(column.name, 0, "step");
   }
+  if (series.skipped.empty()) return;
+  group.write("skipped", series.skipped);
+  describe(group, "skipped", "1", "the steps whose update train.spike_guard left out");
 }
 
 void write_evaluations(const Group& root, const RunRecord& r) {
@@ -180,6 +183,7 @@ StepSeries read_series(const Group& root) {
     series.*column.values = group.read_list<double>(column.name);
     expect_length(group, column.name, (series.*column.values).size(), series.size());
   }
+  if (group.has("skipped")) series.skipped = group.read_list<int64>("skipped");
   return series;
 }
 

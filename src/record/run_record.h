@@ -70,6 +70,7 @@ struct StepSeries {
   std::vector<double> train_loss;     ///< nat/token
   std::vector<double> lr, grad_norm;  ///< grad_norm before clipping
   std::vector<double> tokens_per_second, flops_per_second;
+  std::vector<int64> skipped;  ///< the steps whose update the spike guard left out
   size_t size() const { return step.size(); }
 };
 

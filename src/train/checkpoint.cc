@@ -13,6 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::string_view kFormat = "fovea checkpoint 1";
+constexpr const char* kAverage = "ema/";
 constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
 
 void append(std::vector<NamedView>& tensors, const ParameterLayout& layout, const View& flat,
@@ -84,7 +85,8 @@ namespace {
 // A tensor that this model has no place for is another model's; a checkpoint's moments are left alone.
 void refuse_others(const SafeTensors& file, const ParameterLayout& layout) {
   for (const auto& [name, tensor] : file.tensors())
-    if (layout.find(name) == kNoParameter && !name.starts_with("moment1/") && !name.starts_with("moment2/"))
+    if (layout.find(name) == kNoParameter && !name.starts_with("moment1/") && !name.starts_with("moment2/") &&
+        !name.starts_with(kAverage))
       fail_input("{}: holds {}, for which this model has no place: it is another model's",
                  file.path().string(), name);
 }
@@ -95,13 +97,13 @@ std::string text_of(const std::vector<int64>& shape) {
   return text;
 }
 
-void refuse_other_shape(const SafeTensors& file, const Parameter& parameter) {
+void refuse_other_shape(const SafeTensors& file, const Parameter& parameter, const std::string& name) {
   std::vector<int64> shape{parameter.rows, parameter.columns};
   if (parameter.vector) shape = {parameter.columns};
-  const std::vector<int64>& found = file.tensor(parameter.name).shape;
+  const std::vector<int64>& found = file.tensor(name).shape;
   if (found != shape)
-    fail_input("{}: tensor {} is ({}), this model wants ({})", file.path().string(), parameter.name,
-               text_of(found), text_of(shape));
+    fail_input("{}: tensor {} is ({}), this model wants ({})", file.path().string(), name, text_of(found),
+               text_of(shape));
 }
 
 }  // namespace
@@ -110,9 +112,12 @@ std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& 
   if (file.metadata().contains("checksum")) verify_checkpoint(file);
   refuse_others(file, layout);
   std::vector<float> weights(static_cast<size_t>(layout.elements()));
+  // What a checkpoint's run evaluates and exports.
+  const bool averaged = file.has(kAverage + layout.parameters().front().name);
   for (const Parameter& parameter : layout.parameters()) {
-    refuse_other_shape(file, parameter);
-    const std::vector<float> values = file.read_f32(parameter.name);
+    const std::string name = (averaged ? kAverage : "") + parameter.name;
+    refuse_other_shape(file, parameter, name);
+    const std::vector<float> values = file.read_f32(name);
     std::copy(values.begin(), values.end(), weights.begin() + parameter.offset);
   }
   return weights;
@@ -163,6 +168,7 @@ void write_checkpoint(const fs::path& path, const ParameterLayout& layout, const
   append(tensors, layout, state.weights(), "");
   append(tensors, layout, state.moment1(), "moment1/");
   append(tensors, layout, state.moment2(), "moment2/");
+  if (state.averaged()) append(tensors, layout, state.average(), kAverage);
   write(path, tensors, info);
 }
 
@@ -185,6 +191,7 @@ CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layo
   append(tensors, layout, state.weights(), "");
   append(tensors, layout, state.moment1(), "moment1/");
   append(tensors, layout, state.moment2(), "moment2/");
+  if (state.averaged()) append(tensors, layout, state.average(), kAverage);
   for (const NamedView& tensor : tensors) file.read_into(tensor.name, tensor.view);
   return info;
 }

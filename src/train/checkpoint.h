@@ -11,8 +11,8 @@
 namespace fovea {
 
 /// A run's state after `step` optimizer steps: a safetensors file with weights under their names and AdamW's
-/// moments under moment1/NAME and moment2/NAME. What else a step depends on (data order, random numbers,
-/// rate) is a function of the step.
+/// moments under moment1/NAME and moment2/NAME, their moving average, if any, under ema/NAME. What else a
+/// step depends on (data order, random numbers, rate) is a function of the step.
 struct CheckpointInfo {
   int64 step = 0;
   std::string identity;  ///< of the run
@@ -39,8 +39,9 @@ CheckpointInfo read_checkpoint(const std::filesystem::path& path, const Paramete
 void verify_checkpoint(const SafeTensors& file);
 
 /// The weights of a checkpoint, a model or a bare file of tensors: layout.elements() in the layout's order,
-/// gaps zero; moments are left alone. Throws UserError (input): damaged, or a tensor is missing, of another
-/// shape, or one for which the layout has no place.
+/// gaps zero; moments are left alone, and where there is a moving average it is what is read. Throws
+/// UserError (input): damaged, or a tensor is missing, of another shape, or one for which the layout has no
+/// place.
 std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& layout);
 
 /// Checkpoints of a run's directory, by step: "step-00001200.safetensors".

@@ -5,20 +5,29 @@
 
 namespace fovea {
 
-OptimizerState::OptimizerState(const ParameterLayout& layout, DType wide, DType compute) {
+OptimizerState::OptimizerState(const ParameterLayout& layout, DType wide, DType compute, bool averaged) {
   const int64 n = layout.elements();
   weights_ = Buffer(wide, {n});
   m_ = Buffer(wide, {n});
   v_ = Buffer(wide, {n});
+  if (averaged) average_ = Buffer(wide, {n});
   if (compute != wide) compute_.buffer = Buffer(compute, {n});
 }
 
-int64 OptimizerState::bytes(const ParameterLayout& layout, DType wide, DType compute) {
-  return layout.elements() * (3 * size_of(wide) + (compute != wide ? size_of(compute) : 0));
+int64 OptimizerState::bytes(const ParameterLayout& layout, DType wide, DType compute, bool averaged) {
+  return layout.elements() * ((averaged ? 4 : 3) * size_of(wide) + (compute != wide ? size_of(compute) : 0));
 }
 
 void OptimizerState::refresh_compute_weights(Stream& stream) {
   if (compute_) convert(stream, compute_.view(), weights_);
+}
+
+void OptimizerState::use_average(Stream& stream) {
+  if (compute_ && averaged()) convert(stream, compute_.view(), average_);
+}
+
+void OptimizerState::start_average(Stream& stream) {
+  if (averaged()) convert(stream, average_, weights_);
 }
 
 void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config,
@@ -43,6 +52,7 @@ void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const
                    .step = step});
     i = end;
   }
+  if (averaged()) move_towards(stream, average_, weights_, 1 - config.ema);
 }
 
 }  // namespace fovea

@@ -7,25 +7,36 @@
 
 namespace fovea {
 
-/// Master weights, their rounded copy for the compute dtype, and AdamW's moments: flat ranges in one layout.
+/// Master weights, their rounded copy for the compute dtype, AdamW's moments and, where asked for, a moving
+/// average of the weights: flat ranges in one layout.
 class OptimizerState {
  public:
-  OptimizerState(const ParameterLayout& layout, DType wide, DType compute);
-  static int64 bytes(const ParameterLayout& layout, DType wide, DType compute);
+  OptimizerState(const ParameterLayout& layout, DType wide, DType compute, bool averaged = false);
+  static int64 bytes(const ParameterLayout& layout, DType wide, DType compute, bool averaged = false);
 
   const View& weights() const { return weights_.view(); }
   const View& compute_weights() const { return compute_ ? compute_.view() : weights_.view(); }
   const View& moment1() const { return m_.view(); }
   const View& moment2() const { return v_.view(); }
 
+  bool averaged() const { return average_.bytes() > 0; }
+  /// What is evaluated and exported: the weights' moving average where there is one, else the weights.
+  const View& average() const { return averaged() ? average_.view() : weights(); }
+  /// In the compute dtype, between use_average() and refresh_compute_weights().
+  const View& compute_average() const { return compute_ ? compute_.view() : average(); }
+  void use_average(Stream& stream);
+  /// The average begins as the weights.
+  void start_average(Stream& stream);
+
   /// After the master weights were written from outside.
   void refresh_compute_weights(Stream& stream);
-  /// One AdamW step, `step` from 1; matrices decay, vectors do not.
+  /// One AdamW step, `step` from 1; matrices decay, vectors do not. Then average = ema average + (1 - ema)
+  /// weights (Polyak & Juditsky 1992, with a window of 1 / (1 - ema) steps).
   void update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config, const View& gradient,
               double lr, double gradient_scale, int64 step);
 
  private:
-  Buffer weights_, m_, v_;
+  Buffer weights_, m_, v_, average_;
   struct Copy {
     Buffer buffer;
     explicit operator bool() const { return buffer.bytes() > 0; }

@@ -41,7 +41,7 @@ TrainingPlan plan_training(const Decoder& decoder, const Config& config, Backend
   plan.parameters = decoder.layout().count();
   const int64 n = plan.shape.grain_rows(), elements = decoder.layout().elements();
   const DType wide = plan.precision.wide, compute = plan.precision.compute;
-  plan.state_bytes = OptimizerState::bytes(decoder.layout(), wide, compute) +
+  plan.state_bytes = OptimizerState::bytes(decoder.layout(), wide, compute, config.train.ema > 0) +
                      GradientTree::buffers(plan.shape.grains()) * elements * size_of(wide);
   plan.batch_bytes = n * (3 * size_of(DType::i32) + size_of(wide));
 

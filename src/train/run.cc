@@ -1,5 +1,6 @@
 #include "train/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <numbers>
 #include <optional>
@@ -88,7 +89,7 @@ class Run {
   std::optional<RunState> ended_;
   Journal journal_;
   std::optional<EventFile> events_;
-  int64 first_step_ = 0;
+  int64 first_step_ = 0, skipped_ = 0;
   double evaluation_seconds_ = 0;
   Clock::time_point start_ = Clock::now();
   RunProgress now_;
@@ -120,6 +121,10 @@ Journal Run::open_journal() {
     Journal journal = Journal::resume(path, trainer_.steps_done());
     const JournalContents contents = read_journal(path);
     if (!contents.evaluations.empty()) evaluated_step_ = contents.evaluations.back().step;
+    const StepSeries& series = contents.series;
+    for (size_t i = 0; i < series.size(); ++i)
+      trainer_.recall(series.train_loss[i],
+                      std::binary_search(series.skipped.begin(), series.skipped.end(), series.step[i]));
     return journal;
   }
   if (job_.config.init.from.empty()) {
@@ -204,9 +209,12 @@ void Run::show(FunctionRef<void(EventFile&)> append) {
 void Run::report_progress(const StepResult& step, double step_seconds) {
   const double rate = static_cast<double>(tokens_per_step()) / step_seconds;
   const double flops = rate * trainer_.plan().train_flops_per_token();
-  const JournalStep line{
-      step.step,    step.step * tokens_per_step(), step.loss, step.lr, step.grad_norm, rate, flops,
-      seconds_now()};
+  const JournalStep line{step.step,      step.step * tokens_per_step(),
+                         step.loss,      step.lr,
+                         step.grad_norm, rate,
+                         flops,          seconds_now(),
+                         step.skipped};
+  skipped_ += step.skipped ? 1 : 0;
   const bool waited = !journal_.waits_for().empty();
   journal_.append(line);
   if (!waited && !journal_.waits_for().empty())
@@ -222,7 +230,9 @@ void Run::report_progress(const StepResult& step, double step_seconds) {
           rate,
           flops,
           resident_bytes(),
-          per_step * static_cast<double>(trainer_.total_steps() - step.step)};
+          per_step * static_cast<double>(trainer_.total_steps() - step.step),
+          false,
+          skipped_};
   if (reported_ && !last && seconds_since(*reported_) < 0.2) return;
   reported_ = Clock::now();
   progress_(now_);
@@ -306,7 +316,7 @@ bool Run::finish() {
     return false;
   }
   return write_at_last([&] {
-    write_model(job_.directory / kModelFileName, trainer_.decoder().layout(), trainer_.state().weights(),
+    write_model(job_.directory / kModelFileName, trainer_.decoder().layout(), trainer_.state().average(),
                 info());
     write_record(RunState::done, "");
   });

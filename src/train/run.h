@@ -38,6 +38,7 @@ struct RunProgress {
   int64 resident_bytes = 0;
   double seconds_left = 0;  ///< from the work done since it started or resumed
   bool evaluating = false;
+  int64 skipped = 0;  ///< updates that the spike guard left out in this sitting
 };
 using ProgressSink = std::function<void(const RunProgress&)>;
 /// Takes a line that must be seen: work that is skipped, a result that cannot be written.

@@ -18,8 +18,9 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
                precision_of(config.train, backend).wide),
       plan_(plan_training(decoder_, config, backend, threads)),
       stream_(backend, threads),
-      state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute),
+      state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute, config.train.ema > 0),
       tree_(plan_.precision.wide, decoder_.layout().elements(), plan_.shape.grains()),
+      guard_(config.train),
       arena_memory_(plan_.arena_bytes()),
       first_sample_(first_sample),
       total_steps_(fovea::total_steps(config)) {
@@ -39,6 +40,7 @@ void Trainer::initialise_weights() {
 
 void Trainer::resume_at(int64 step) {
   steps_done_ = step;
+  if (step == 0) state_.start_average(stream_);
   state_.refresh_compute_weights(stream_);
   stream_.synchronize();
 }
@@ -63,8 +65,8 @@ StepContext Trainer::context(const View& gradients, int64 first_sample) {
           .arena = arena,
           .layout = decoder_.layout(),
           .precision = plan_.precision,
-          .weights = state_.weights(),
-          .compute_weights = state_.compute_weights(),
+          .weights = gradients ? state_.weights() : state_.average(),
+          .compute_weights = gradients ? state_.compute_weights() : state_.compute_average(),
           .gradients = gradients,
           .batch = {plan_.shape.grain, plan_.shape.length, tokens_, targets_, positions_, documents_},
           .dropout = gradients ? decoder_.shape().dropout : 0,
@@ -136,14 +138,64 @@ StepResult Trainer::step() {
   stream_.synchronize();
   const double norm = std::sqrt(squares.get());
   if (!std::isfinite(loss) || !std::isfinite(norm)) explain_non_finite(loss, norm);
+  check_state();
 
   const double clip = config_.train.clip;
   const double scale = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1;
   const double lr = learning_rate(config_.train, steps_done_, total_steps_);
-  state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, scale, steps_done_ + 1);
+  const bool skipped = is_spike(loss);
+  if (!skipped)
+    state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, scale, steps_done_ + 1);
   stream_.synchronize();
+  guard_.remember(loss, skipped);
   ++steps_done_;
-  return {steps_done_, loss, lr, norm};
+  return {steps_done_, loss, lr, norm, skipped};
+}
+
+bool Trainer::is_spike(double loss) {
+  const double limit = guard_.limit();
+  if (loss <= limit) return false;
+  if (!guard_.skips())
+    fail_run(
+        "step {}: the loss is {:.4f}, above {:.4f}, the limit of train.spike_guard about the mean of {:.4f}; "
+        "the weights are those of step {}: lower train.lr, or set train.spike_guard = \"skip\"",
+        steps_done_ + 1, loss, limit, guard_.mean(), steps_done_);
+  if (guard_.skipped_in_a_row() == SpikeGuard::kMostSkipped)
+    fail_run(
+        "step {}: the loss is {:.4f}, and {} updates in a row were skipped by train.spike_guard: it does not "
+        "come back below {:.4f}; lower train.lr, or raise train.spike_sigma",
+        steps_done_ + 1, loss, SpikeGuard::kMostSkipped, limit);
+  return true;
+}
+
+// What the forward does not read (moments, masters beside a rounded copy, rows of absent tokens) would spoil
+// the weights a step before the loss told.
+void Trainer::check_state() {
+  struct Part {
+    const char* name;
+    const View& all;
+  };
+  const Part parts[] = {{"the weights of", state_.weights()},
+                        {"the first moment of", state_.moment1()},
+                        {"the second moment of", state_.moment2()},
+                        {"the average of", state_.average()}};
+  for (const Part& part : parts) {
+    if (part.all.data() == state_.weights().data() && &part != parts) continue;  // there is no average
+    const Readback<double> squares = sum_of_squares(stream_, part.all);
+    stream_.synchronize();
+    if (std::isfinite(squares.get())) continue;
+    for (const Parameter& parameter : decoder_.layout().parameters()) {
+      const Range range{parameter.offset, parameter.offset + parameter.elements()};
+      const Readback<double> own = sum_of_squares(stream_, part.all.slice(range));
+      stream_.synchronize();
+      if (!std::isfinite(own.get()))
+        fail_run(
+            "step {}: {} {} holds what is not finite, while loss and gradient are finite; the weights are "
+            "those of step {}: go back to a checkpoint before it",
+            steps_done_ + 1, part.name, parameter.name, steps_done_);
+    }
+    FOVEA_CHECK(false, "{} no parameter is not finite", part.name);
+  }
 }
 
 // Runs the batch again with a probe; the weights have not changed, so what happens is what happened.
@@ -179,16 +231,21 @@ void Trainer::explain_non_finite(double loss, double norm) {
 std::optional<EvaluationResult> Trainer::evaluate_unless(FunctionRef<bool()> stop) {
   const int64 rows = plan_.shape.grain, length = plan_.shape.length;
   const int64 windows = dataset_.evaluation_windows(length);
+  state_.use_average(stream_);
   double total = 0;
   int64 tokens = 0;
   for (int64 window = 0; window < windows; window += rows) {
-    if (stop()) return std::nullopt;
+    if (stop()) {
+      if (state_.averaged()) state_.refresh_compute_weights(stream_);
+      return std::nullopt;
+    }
     dataset_.evaluation_batch(window, rows, length, batch_);
     load_batch();
     decoder_.losses(context({}, 0), losses_);
     total += sum_losses();
     tokens += batch_.scored;
   }
+  if (state_.averaged()) state_.refresh_compute_weights(stream_);
   return EvaluationResult{total / static_cast<double>(std::max<int64>(1, tokens)), tokens};
 }
 

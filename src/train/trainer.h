@@ -8,6 +8,7 @@
 #include "train/gradient_tree.h"
 #include "train/optimizer.h"
 #include "train/plan.h"
+#include "train/spike_guard.h"
 
 namespace fovea {
 
@@ -16,6 +17,7 @@ struct StepResult {
   double loss = 0;  ///< nat/token over the batch, before the update
   double lr = 0;
   double grad_norm = 0;  ///< before clipping
+  bool skipped = false;  ///< the loss was a spike: weights, moments and average are as before
 };
 
 struct EvaluationResult {
@@ -38,11 +40,14 @@ class Trainer {
 
   /// Fresh weights, drawn by (config.train.seed).
   void initialise_weights();
-  /// After weights (and moments) were written from outside.
+  /// After weights (and moments, and from step 1 on the average) were written from outside.
   void resume_at(int64 step);
+  /// Of each step before the one resumed at, in order: what the spike guard judges by.
+  void recall(double loss, bool skipped) { guard_.remember(loss, skipped); }
 
-  /// One optimizer step. Throws UserError (failed) where the loss or the gradient's norm is not finite,
-  /// naming the step and the first place of the model that was; the weights are then as before.
+  /// One optimizer step. Throws UserError (failed) where the loss, the gradient's norm or the state is not
+  /// finite, naming the step and the first place of the model that was, and where the loss is a spike and
+  /// train.spike_guard stops at it; weights and moments are then as before.
   StepResult step();
   /// The mean loss over every window of the held-out split; nothing where a stop, asked for before each
   /// grain, comes first.
@@ -60,6 +65,9 @@ class Trainer {
   /// Loss of the whole batch; gradients summed into the tree.
   double accumulate_gradients();
   [[noreturn]] void explain_non_finite(double loss, double norm);
+  void check_state();
+  /// Whether the update is to be left out.
+  bool is_spike(double loss);
 
   Config config_;
   const Dataset& dataset_;
@@ -68,6 +76,7 @@ class Trainer {
   Stream stream_;
   OptimizerState state_;
   GradientTree tree_;
+  SpikeGuard guard_;
   Buffer arena_memory_, tokens_, targets_, positions_, losses_;
   Arena train_arena_, evaluate_arena_;
   std::shared_ptr<const DocumentBounds> documents_;
