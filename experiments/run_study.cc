@@ -166,7 +166,7 @@ Scheduler::Node* Scheduler::next_ready() {
 }
 
 void Scheduler::write_index() const {
-  StudyIndex index{plan_.name, plan_.kind, plan_.config_text, {}};
+  StudyIndex index{plan_.name, plan_.kind, plan_.config_text, {}, plan_.claims};
   for (const Node& node : nodes_) index.runs.push_back(node.entry);
   write_study_index(options_.directory, index);
 }

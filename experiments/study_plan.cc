@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "experiments/claim_files.h"
+
 namespace fovea {
 
 StudyPlan plan_study(const LoadedConfig& loaded) {
@@ -10,6 +12,7 @@ StudyPlan plan_study(const LoadedConfig& loaded) {
   plan.name = loaded.config.study.name;
   if (plan.name.empty()) plan.name = std::filesystem::path(loaded.path).stem().string();
   plan.config_text = loaded.raw_text;
+  plan.claims = read_claim_files(loaded.claim_files);
   for (const RunVariant& variant : expand(loaded)) {
     if (plan.kind == "gqa") {
       for (PlannedRun& run : plan_gqa(variant)) plan.runs.push_back(std::move(run));

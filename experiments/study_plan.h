@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/load.h"
+#include "record/claims/claim.h"
 #include "record/run_record.h"
 
 namespace fovea {
@@ -22,10 +23,11 @@ struct PlannedRun {
 
 struct StudyPlan {
   std::string name, kind, config_text;
-  std::vector<PlannedRun> runs;  ///< every run after the one that it depends on
+  std::vector<PlannedRun> runs;   ///< every run after the one that it depends on
+  std::vector<ClaimFile> claims;  ///< that its report judges
 };
 
-/// What a configuration asks for.
+/// What a configuration asks for. Throws UserError where a file of claims cannot be read or is wrong.
 StudyPlan plan_study(const LoadedConfig& loaded);
 
 /// The runs of one point of a GQA study (Ainslie et al. 2023, section 2), for each seed: an MHA baseline; it

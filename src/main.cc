@@ -3,10 +3,11 @@
 #include <thread>
 
 #include "config/explain.h"
-#include "config/suggest.h"
 #include "core/build_info.h"
 #include "core/error.h"
+#include "core/text.h"
 #include "experiments/attention_file.h"
+#include "experiments/claim_files.h"
 #include "experiments/describe_plan.h"
 #include "experiments/devices.h"
 #include "experiments/inspect.h"
@@ -35,7 +36,7 @@ CLI::Validator one_of(std::vector<std::string> words) {
 struct Arguments {
   std::string config, directory, source, destination, in, out, text, backend = "auto", stale = "rerun",
                                                                      resume = "latest";
-  std::vector<std::string> overrides, command;
+  std::vector<std::string> overrides, command, claims;
   int64 jobs = 1, threads = 0, sequences = 8, group = 2;
   bool dry_run = false, quiet = false;
   ConvertOptions convert;
@@ -69,9 +70,11 @@ ExitCode explain_config(const Arguments& a) {
 
 ExitCode report(const Arguments& a) {
   std::string figures;
-  for (const fs::path& file : write_report(a.directory))
+  for (const fs::path& file : write_report(a.directory, read_claim_files(a.claims)))
     if (file.extension() == ".html")
       fmt::print("{}\n", file.string());
+    else if (file.extension() == ".md")
+      fmt::print("verdicts on claims: {}\n", file.string());
     else if (file.extension() == ".pdf")
       figures += (figures.empty() ? "" : ", ") + file.stem().string();
   if (!figures.empty()) fmt::print("figures beside it, as PDF and SVG: {}\n", figures);
@@ -151,6 +154,9 @@ void Commands::add_studies() {
 
   sub = command("report", "Draw a study's figures: one HTML page, and PDFs", report);
   sub->add_option("DIR", a_.directory, "directory of a study")->required();
+  sub->add_option("--claims", a_.claims,
+                  "published claims to judge (docs/claims.md); else those that the study names")
+      ->type_name("FILE...");
 }
 
 void Commands::add_models() {

@@ -13,6 +13,7 @@
 #include "config/validate.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/text.h"
 
 namespace fovea {
 namespace {
@@ -25,6 +26,11 @@ struct Layer {
   bool command_line = false;
   int rank = 0;
 
+  /// A path relative to the file that names it; on the command line to the working directory.
+  std::string beside(const std::string& path) const {
+    const fs::path folder = command_line ? fs::path() : fs::path(name).parent_path();
+    return (folder / path).lexically_normal().string();
+  }
   std::string where(const toml::source_region& region) const {
     if (command_line) return name;
     return fmt::format("{}:{}:{}", name, region.begin.line, region.begin.column);
@@ -218,8 +224,7 @@ void Loader::read_bases(const toml::table& table, const Layer& file) {
   if (!names)
     fail_usage("{}: base is {}: must be a list of files, as base = [\"other.toml\"]",
                file.where(base->source()), described(*base));
-  for (const std::string& name : *names)
-    read((fs::path(file.name).parent_path() / name).lexically_normal().string(), file.where(base->source()));
+  for (const std::string& name : *names) read(file.beside(name), file.where(base->source()));
 }
 
 void Loader::override_with(const std::string& text) {
@@ -294,6 +299,9 @@ void Loader::set(const Found& found, const Layer& layer) {
   set_value(key, out_.config, decode(key, found.node, layer));
   out_.sources[found.path] = layer.where(found.node.source());
   set_in_[found.path] = layer.rank;
+  if (found.path != "study.claims") return;
+  out_.claim_files.clear();
+  for (const std::string& file : out_.config.study.claims) out_.claim_files.push_back(layer.beside(file));
 }
 
 // One more key of an axis: its list becomes a column of the points.
@@ -385,17 +393,6 @@ LoadedConfig Loader::finish(const std::string& path) {
   for (PlacedAxis& placed : axes_) out_.axes.push_back(std::move(placed.axis));
   out_.path = path;
   return std::move(out_);
-}
-
-// Names of files, keys and values come from outside: whatever they hold, an error stays one line.
-std::string on_one_line(std::string_view text) {
-  std::string line;
-  for (const char c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      line += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
-    else
-      line += c;
-  return line;
 }
 
 }  // namespace

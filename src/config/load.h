@@ -23,6 +23,7 @@ struct LoadedConfig {
   Config config;  ///< without the sweep
   Sources sources;
   std::vector<SweepAxis> axes;
+  std::vector<std::string> claim_files;  ///< study.claims, each relative to the file that names it
   std::string
       raw_text;  ///< the bases, the file and the overrides, verbatim, each below a comment that names it
 };

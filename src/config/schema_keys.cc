@@ -73,7 +73,7 @@ std::vector<ConfigKey> study_keys() {
        false},
       {"study.claims",
        study<&S::claims>,
-       "files of published claims that the report gives a verdict on",
+       "files of published claims (docs/claims.md), relative to this one, that the report judges",
        "",
        {},
        {},

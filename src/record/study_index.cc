@@ -54,6 +54,19 @@ StudyRun run_of(const Json& json, const std::string& where) {
   return run;
 }
 
+/// None where the study was made before there were claims.
+std::vector<ClaimFile> claims_of(const Json& json, const std::string& where) {
+  std::vector<ClaimFile> files;
+  const auto claims = json.find("claims");
+  if (claims == json.end()) return files;
+  if (!claims->is_array()) fail_input("{}: \"claims\" is no list", where);
+  for (const Json& file : *claims) {
+    if (!file.is_object()) fail_input("{}: \"claims\" holds what is no object", where);
+    files.push_back({text_of(file, "name", where), text_of(file, "text", where)});
+  }
+  return files;
+}
+
 void check_names(const StudyIndex& index, const std::string& where) {
   std::set<std::string> names;
   for (const StudyRun& run : index.runs)
@@ -160,8 +173,15 @@ void write_study_index(const std::filesystem::path& directory, const StudyIndex&
                     {"state", name_of(run.state)},
                     {"depends_on", run.depends_on},
                     {"error", run.error}});
-  const Json json = {{"format", "fovea study"}, {"format_version", kFormatVersion}, {"name", index.name},
-                     {"kind", index.kind},      {"config", index.config},           {"runs", runs}};
+  Json claims = Json::array();
+  for (const ClaimFile& file : index.claims) claims.push_back({{"name", file.name}, {"text", file.text}});
+  const Json json = {{"format", "fovea study"},
+                     {"format_version", kFormatVersion},
+                     {"name", index.name},
+                     {"kind", index.kind},
+                     {"config", index.config},
+                     {"claims", claims},
+                     {"runs", runs}};
   write_file_atomically(directory / kStudyFileName,
                         json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -178,8 +198,11 @@ StudyIndex read_study_index(const std::filesystem::path& directory) {
   const auto version = json.find("format_version");
   if (version == json.end() || *version != kFormatVersion)
     fail_input("{}: \"format_version\" is not {}, the one that this program reads", where, kFormatVersion);
-  StudyIndex index{
-      text_of(json, "name", where), text_of(json, "kind", where), text_of(json, "config", where), {}};
+  StudyIndex index{text_of(json, "name", where),
+                   text_of(json, "kind", where),
+                   text_of(json, "config", where),
+                   {},
+                   claims_of(json, where)};
   const auto runs = json.find("runs");
   if (runs == json.end() || !runs->is_array()) fail_input("{}: \"runs\" is no list", where);
   for (const Json& run : *runs) index.runs.push_back(run_of(run, where));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "record/claims/claim.h"
 #include "record/run_record.h"
 
 namespace fovea {
@@ -24,6 +25,7 @@ struct StudyIndex {
   std::string name, kind;  ///< kind: "train", "gqa"
   std::string config;      ///< raw text
   std::vector<StudyRun> runs;
+  std::vector<ClaimFile> claims;  ///< that the report judges; none in studies of before there were claims
 };
 
 /// study.json in `directory`, replaced atomically. Throws UserError (failed).

@@ -26,6 +26,7 @@ double gqa_tokens(const Config& config) {
 TEST(Configs, AllLoadAndSayWhatTheyAreFor) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(shipped(""))) {
+    if (entry.is_directory()) continue;  // claims
     ++count;
     EXPECT_NO_THROW(load_config(entry.path().string())) << entry.path();
     EXPECT_TRUE(read_file(entry.path()).starts_with("# ")) << entry.path();

@@ -65,6 +65,20 @@ TEST(Load, LaterFilesStandOverEarlierOnesAndOverridesOverAll) {
   EXPECT_EQ(loaded.config.study.name, "x");
 }
 
+TEST(Load, FilesOfClaimsLieBesideWhatNamesThem) {
+  const Folder folder;
+  folder.write("bases/a.toml", "study.claims = ['claims/a.toml', '../b.toml']\n");
+  folder.write("run/x.toml", "base = '../bases/a.toml'\n");
+  const LoadedConfig loaded = load_config(folder.at("run/x.toml"));
+  ASSERT_EQ(loaded.claim_files.size(), 2u);
+  EXPECT_EQ(folder.relative(loaded.claim_files[0]), "bases/claims/a.toml");
+  EXPECT_EQ(folder.relative(loaded.claim_files[1]), "b.toml");
+  const std::vector<std::string> overrides = {"study.claims=c/d.toml"};
+  const LoadedConfig overridden = load_config(folder.at("run/x.toml"), overrides);
+  ASSERT_EQ(overridden.claim_files.size(), 1u);
+  EXPECT_EQ(overridden.claim_files[0], "c/d.toml") << "relative to the working directory";
+}
+
 TEST(Load, TheRawTextHoldsEveryFileAndOverrideVerbatim) {
   const Folder folder;
   folder.write("a.toml", "# odd   spacing\nmodel.layers =   1");

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Studies from the outside: what is run, repeated, resumed and reported, and what is seen of it."""
 import fcntl
+import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -11,7 +13,7 @@ import termios
 import time
 import unittest
 
-from program import FAILED, INTERRUPTED, PROGRAM, ProgramTest, attribute, values
+from program import FAILED, INPUT, INTERRUPTED, PROGRAM, USAGE, ProgramTest, attribute, values
 
 LONG = ("train.tokens=131_072",)  # 1024 steps: about a second
 GQA_RUNS = ["mha-s0", "g2-mean-a0-s0", "g2-mean-a0.1-s0", "g2-scratch-s0", "g1-mean-a0-s0", "g1-mean-a0.1-s0",
@@ -102,6 +104,121 @@ class Runs(StudyTest):
         text = self.fovea("run", "tiny.toml", "--out", "s", "study.seeds=[0, 1]").stdout
         self.assertIn("1 of 2 runs were finished already", text)
         self.assertEqual(list(self.losses("s")), ["seed=0", "seed=1"])
+
+
+POOLING = """
+study = "gqa"
+source = "Ainslie et al. 2023, figure 4"
+[[claim]]
+name = "pooling"
+says = "Pooled heads are better than drawn ones."
+of = { conversion = "mean" }
+against = { conversion = "random" }
+relation = "<"
+threshold = 0
+"""
+
+# Large enough for attention to matter, and for a wrong conversion to be seen.
+CONVERSION = """
+[study]
+kind = "gqa"
+seeds = [0, 1, 2, 3]
+claims = ["claims/pooling.toml"]
+[data]
+corpus = "corpus.txt"
+[model]
+layers = 1
+width = 64
+q_heads = 4
+context = 32
+[train]
+tokens = 81_920
+batch = 8
+lr = 1e-2
+[gqa]
+kv_heads = [2]
+inits = ["random"]
+alphas = [0]
+control_mha = false
+control_scratch = false
+"""
+
+
+def roll_kv_heads(file, heads):
+    """Puts every KV head of a model where the head so many places before it was."""
+    content = file.read_bytes()
+    start = 8 + struct.unpack_from("<Q", content)[0]
+    header, data = json.loads(content[8:start]), bytearray(content[start:])
+    del header["__metadata__"]["checksum"]
+    for name, tensor in header.items():
+        if name.endswith((".attention.k.weight", ".attention.v.weight")):
+            begin, end = tensor["data_offsets"]
+            cut = begin + (end - begin) * heads // 4
+            data[begin:end] = data[cut:end] + data[begin:cut]
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+@unittest.skipUnless(os.path.exists("/usr/bin/gnuplot"), "gnuplot is not installed (package gnuplot-nox)")
+class Claims(StudyTest):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "configs/claims").mkdir(parents=True)
+        (self.folder / "configs/claims/pooling.toml").write_text(POOLING)
+        (self.folder / "configs/gqa.toml").write_text(CONVERSION)
+
+    def verdicts(self, study, *words):
+        """The last column of the table, row by row."""
+        said = self.fovea("report", study, *words).stdout
+        self.assertIn(f"\nverdicts on claims: {study}/claims.md\n", said)
+        rows = (self.folder / study / "claims.md").read_text().splitlines()[2:]
+        return [row.split(" | ")[-1].strip("* |") for row in rows]
+
+    def test_a_wrong_conversion_fails_and_a_right_one_holds(self):
+        # Baselines alone; then what is converted from them, in the second study with the groups' heads exchanged.
+        self.fovea("run", "configs/gqa.toml", "--out", "right", "--jobs", "2")
+        shutil.copytree(self.folder / "right", self.folder / "wrong")
+        for run in self.index("wrong").values():
+            if run["role"] == "baseline":
+                roll_kv_heads(self.folder / "wrong" / run["directory"] / "model.safetensors", 2)
+        for study in ("right", "wrong"):
+            text = self.fovea("run", "configs/gqa.toml", "gqa.inits=[\"random\", \"mean\"]", "--out", study).stdout
+            self.assertIn("8 of 12 runs were finished already", text)
+        self.assertEqual(self.verdicts("right"), ["holds"])
+        self.assertEqual(self.verdicts("wrong"), ["fails"])
+
+    def test_are_kept_with_the_study(self):
+        words = ("configs/gqa.toml", "gqa.inits=[\"random\", \"mean\"]", "study.seeds=[0, 1]", "train.tokens=512")
+        self.fovea("run", *words, "--out", "s")
+        (self.folder / "s").rename(self.folder / "elsewhere")
+        (self.folder / "configs/claims/pooling.toml").unlink()
+        verdict = self.verdicts("elsewhere")
+        self.assertIn(verdict, (["holds"], ["fails"], ["underpowered"]))
+        page = (self.folder / "elsewhere/report.html").read_text()
+        self.assertIn("Pooled heads are better than drawn ones.", page)
+        # and others can be judged by it
+        (self.folder / "other.toml").write_text(POOLING.replace("random", "first"))
+        self.assertEqual(self.verdicts("elsewhere", "--claims", "other.toml"), ["not testable"])
+
+    def test_mistakes_are_told_before_anything_runs(self):
+        file = self.folder / "configs/claims/pooling.toml"
+        for wrong, words in ((POOLING.replace("of =", "off ="),
+                              "configs/claims/pooling.toml:7:1: off is no key of a claim: did you mean of?"),
+                             (POOLING.replace("{ conversion = \"mean\" }", "{ model.hiden = 64 }"),
+                              "configs/claims/pooling.toml:7:14: model.hiden is no key of the configuration: did you "
+                              "mean model.hidden?")):
+            file.write_text(wrong)
+            self.assertEqual(self.refused(USAGE, "run", "configs/gqa.toml", "--out", "s"), words)
+        file.unlink()
+        self.assertIn("configs/claims/pooling.toml", self.refused(INPUT, "run", "configs/gqa.toml", "--out", "s"))
+        self.assertFalse((self.folder / "s").exists())
+        self.assertIn("none.toml", self.refused(INPUT, "report", "s", "--claims", "none.toml"))
+
+    def test_a_study_whose_claims_were_damaged_is_refused(self):
+        self.fovea("run", "configs/gqa.toml", "study.seeds=[0]", "train.tokens=512", "--out", "s")
+        index = self.folder / "s/study.json"
+        index.write_text(index.read_text().replace("relation =", "relatoin ="))
+        self.assertRegex(self.refused(INPUT, "report", "s"), r"^s/study.json: its claims: configs/claims/pooling.toml:9:1:")
 
 
 class Stale(StudyTest):

@@ -14,6 +14,9 @@
 #include "expect_error.h"
 #include "record/hdf5.h"
 #include "record/report/cited.h"
+#include "record/report/study.h"
+#include "record/run_file.h"
+#include "record/statistics.h"
 #include "record/study_index.h"
 #include "synthetic.h"
 
@@ -29,13 +32,48 @@ bool program_exists(const char* name) {
   return std::system(fmt::format("command -v {} >/dev/null 2>&1", name).c_str()) == 0;
 }
 
+/// Each verdict once, and what a hostile author could write.
+const ClaimFile kClaims = {"claims/pooling.toml", R"(
+study = "gqa"
+source = "<b>Somebody</b> 2023, figure 4 | a"
+[[claim]]
+name = "pooling <i>'1'</i>"
+says = "Pooling is \"best\" <script>alert(1)</script>"
+where = { alpha = 0 }
+each = { kv_heads = [4, 1] }
+of = { conversion = "mean" }
+against = { conversion = "random" }
+relation = "<"
+threshold = 0
+[[claim]]
+name = "worst"
+says = "It is worst."
+statistic = "sum"
+terms = [{weight = 1, runs = {conversion = "mean", alpha = 0, kv_heads = 4}},
+         {weight = -0.5, runs = {conversion = "random", alpha = 0, kv_heads = 4}},
+         {weight = -0.5, runs = {conversion = "first", alpha = 0, kv_heads = 4}}]
+relation = ">="
+threshold = 1.25
+[[claim]]
+name = "scratch"
+says = "From scratch it ends where MHA ends after 2 M tokens."
+of = { role = "control_scratch", kv_heads = 4 }
+against = { role = "baseline" }
+relation = "<"
+threshold = 0.0301
+[[claim]]
+name = "decoding"
+says = "Decoding takes 12 times less."
+untestable = "nothing decodes 1 token"
+)"};
+
 /// One study and its page for all tests that only look.
 class GqaReport : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     if (!program_exists("gnuplot")) return;
     directory_ = new TemporaryDirectory;
-    test::write_gqa_study(directory_->path(), 2);
+    test::write_gqa_study(directory_->path(), 2, {{kClaims}, 0});
     files_ = write_report(directory_->path());
     page_ = read_file(*directory_ / "report.html");
   }
@@ -102,14 +140,39 @@ double average(const Values& v) {
   return sum / static_cast<double>(v.size());
 }
 
+const double kT1 = std::tan(0.475 * M_PI);  // Student's t of one degree at 97.5 %
+
+/// Sums over two seeds, written down a second time.
+double expected_of_contrast(const std::string& part, const std::vector<Values>& v, const Values& weights,
+                            double threshold) {
+  double first = 0, second = 0;
+  for (size_t k = 0; k < v.size(); ++k) {
+    EXPECT_EQ(v[k].size(), 2U);
+    first += weights.at(k) * v[k].at(0);
+    second += weights.at(k) * v[k].at(1);
+  }
+  const double centre = (first + second) / 2, half = kT1 * std::abs(first - second) / 2;
+  if (part == "mean") return centre;
+  if (part == "half-width") return half;
+  if (part == "low") return centre - half;
+  if (part == "high") return centre + half;
+  EXPECT_EQ(part, "seeds-needed");
+  int64 n = 2;
+  const double deviation = std::abs(first - second) / std::sqrt(2.0);
+  while (student_t_quantile(0.975, static_cast<double>(n - 1)) * deviation /
+             std::sqrt(static_cast<double>(n)) >=
+         std::abs(centre - threshold))
+    ++n;
+  return static_cast<double>(n);
+}
+
 /// The same quantities as the page's, written down a second time.
 double expected(const std::string& how, const std::vector<Values>& v) {
   if (how == "mean") return average(v[0]);
-  if (how == "difference") return average(v[0]) - average(v[1]);
   if (how == "percent") return average(v[0]) / average(v[1]) * 100;
   if (how == "recovery") return 100 * (average(v[0]) - average(v[1])) / (average(v[0]) - average(v[2]));
   if (how == "count") return static_cast<double>(v[0].size());
-  if (how == "interval") return 12.706 * std::abs(v[0].at(0) - v[0].at(1)) / 2;  // of two: t(1) s / sqrt(2)
+  if (how == "interval") return kT1 * std::abs(v[0].at(0) - v[0].at(1)) / 2;  // of two: t(1) s / sqrt(2)
   Values ratios;
   for (size_t i = 0; i < v[0].size(); ++i) ratios.push_back(v[0][i] / v[1][i]);
   if (how == "max-ratio") return *std::max_element(ratios.begin(), ratios.end());
@@ -138,6 +201,13 @@ std::string attribute_of(const std::string& tag, const std::string& name) {
   return unescaped(tag.substr(at + begin.size(), tag.find('"', at + begin.size()) - at - begin.size()));
 }
 
+Values numbers(const std::string& text) {
+  std::istringstream words(text);
+  Values result;
+  for (double number; words >> number;) result.push_back(number);
+  return result;
+}
+
 TEST_F(GqaReport, EveryNumberIsInTheFiles) {
   Source source(directory_->path());
   const auto data = elements(page_, "<data ", "</data>");
@@ -154,7 +224,11 @@ TEST_F(GqaReport, EveryNumberIsInTheFiles) {
           groups.back().push_back(source.number(place));
       const std::string how = attribute_of(element.tag, "data-how");
       ++hows[how];
-      const double value = expected(how, groups) / std::stod(attribute_of(element.tag, "data-scale"));
+      const double value = how.starts_with("contrast-")
+                               ? expected_of_contrast(how.substr(9), groups,
+                                                      numbers(attribute_of(element.tag, "data-weights")),
+                                                      std::stod(attribute_of(element.tag, "data-threshold")))
+                               : expected(how, groups) / std::stod(attribute_of(element.tag, "data-scale"));
       const size_t point = element.text.find('.');
       const double decimals =
           point == std::string::npos ? 0 : static_cast<double>(element.text.size() - point - 1);
@@ -163,7 +237,8 @@ TEST_F(GqaReport, EveryNumberIsInTheFiles) {
                   1e-9 * std::max(1.0, std::abs(value)));
     }
   }
-  for (const char* how : {"mean", "interval", "difference", "percent", "recovery", "max-ratio"})
+  for (const char* how : {"mean", "interval", "percent", "recovery", "max-ratio", "contrast-mean",
+                          "contrast-half-width", "contrast-low", "contrast-high", "contrast-seeds-needed"})
     EXPECT_GT(hows[how], 0) << how;
 }
 
@@ -178,6 +253,37 @@ TEST_F(GqaReport, EveryTextOfARunIsInItsFile) {
   }
 }
 
+/// What is quoted of a claim stands so in the file that the study names.
+TEST_F(GqaReport, EveryQuoteIsOfAClaim) {
+  std::map<std::string, std::vector<std::string>> fields;
+  for (const Claim& claim : parse_claims(kClaims)) {
+    fields[claim.name + "/says"].push_back(claim.says);
+    fields[claim.name + "/source"].push_back(claim.source);
+    fields[claim.name + "/point"].push_back(text_of(claim.point));
+    fields[claim.name + "/reason"].push_back(claim.untestable);
+    if (!claim.untestable.empty()) continue;
+    fields[claim.name + "/statistic"].push_back(statistic_of(claim));
+    fields[claim.name + "/claimed"].push_back(
+        fmt::format("{} {}", symbol_of(claim.relation), claim.threshold));
+  }
+  const auto quotes = elements(page_, "<span data-claim", "</span>");
+  EXPECT_GT(quotes.size(), 15U);
+  for (const Element& quote : quotes)
+    EXPECT_THAT(fields[attribute_of(quote.tag, "data-claim")], testing::Contains(unescaped(quote.text)))
+        << quote.tag;
+}
+
+TEST_F(GqaReport, GivesEachClaimAVerdict) {
+  std::vector<std::string> verdicts;
+  for (const Element& cell : elements(page_, "<td class=\"verdict", "</td>"))
+    verdicts.push_back(cell.text.substr(cell.text.rfind("> ") + 2));
+  EXPECT_THAT(verdicts, testing::ElementsAre("holds", "holds", "fails", "underpowered", "not testable"));
+  const std::string table = read_file(*directory_ / "claims.md");
+  for (const char* verdict :
+       {"**holds**", "**fails**", "**underpowered**", "nothing decodes", "figure 4 \\| a"})
+    EXPECT_THAT(table, HasSubstr(verdict));
+}
+
 void erase_between(std::string& text, const std::string& begin, const std::string& end) {
   for (size_t at = text.find(begin); at != std::string::npos; at = text.find(begin, at))
     text.erase(at, text.find(end, at) + end.size() - at);
@@ -187,6 +293,7 @@ TEST_F(GqaReport, NoNumberStandsWithoutItsSource) {
   std::string page = page_;
   erase_between(page, "<data ", "</data>");
   erase_between(page, "<span data-h5", "</span>");
+  erase_between(page, "<span data-claim", "</span>");  // from the file of claims
   erase_between(page, "<style", "</style>");
   erase_between(page, "<svg", "</svg>");             // scales; the numbers behind stand in tables
   erase_between(page, "<li class=text", "</li>");    // names and errors of runs that have no file
@@ -210,13 +317,13 @@ TEST_F(GqaReport, FindsWhatTheNumbersSay) {
   EXPECT_THAT(words, HasSubstr("with 12.5 % of the KV cache"));
   EXPECT_THAT(words, HasSubstr("of the gap that conversion opened"));
   EXPECT_THAT(words, Not(HasSubstr("follows -"))) << "the second is not ahead of the first";
-  EXPECT_THAT(words, HasSubstr("seed noise"));
+  EXPECT_THAT(words, HasSubstr("; the seeds do not tell them apart."));
   EXPECT_THAT(words, HasSubstr("uptrained-g1-mean-a0.2-s0: step 12: layer 3: the loss is not finite"));
   EXPECT_THAT(words, HasSubstr("uptrained-g1-first-a0.2-s0: failed, no results yet"));
 }
 
 TEST_F(GqaReport, HasItsFiguresOnThePageAndAsFiles) {
-  ASSERT_EQ(files_.size(), 9U);
+  ASSERT_EQ(files_.size(), 10U);
   for (const char* name : {"quality", "alpha", "training", "memory"}) {
     const std::string pdf = read_file(*directory_ / (std::string(name) + ".pdf"));
     EXPECT_TRUE(pdf.starts_with("%PDF")) << name;
@@ -294,7 +401,7 @@ TEST(TrainReport, ShowsTheFiguresThatApply) {
   test::write_train_study(directory.path(), 2);
   EXPECT_EQ(write_report(directory.path()).size(), 5U);
   const std::string page = read_file(directory / "report.html");
-  EXPECT_THAT(page, HasSubstr("The lowest held-out loss is"));
+  EXPECT_THAT(page, HasSubstr("The held-out loss is"));
   EXPECT_THAT(page, Not(HasSubstr("quality.pdf")));
 }
 
@@ -340,14 +447,58 @@ TEST(Report, SaysWhatIsMissing) {
   ::setenv("PATH", path.c_str(), 1);
 }
 
-TEST(Cited, IntervalsAndTestsAreTheTextbooks) {
+/// The findings of a study whose plain runs have these losses, a row per configuration and a column per seed.
+std::string findings_of(const std::vector<Values>& losses) {
+  const TemporaryDirectory directory;
+  StudyIndex index{"heads", "train", "", {}, {}};
+  for (size_t k = 0; k < losses.size(); ++k)
+    for (size_t seed = 0; seed < losses[k].size(); ++seed) {
+      RunRecord r = test::full_record();
+      r.role = RunRole::train;
+      r.name = fmt::format("hidden={},seed={}", k, seed);
+      r.seed = static_cast<int64>(seed);
+      r.lineage = {};
+      r.memory = {};
+      r.attributes = {{"model.hidden", static_cast<int64>(k), "", ""}, {"train.seed", r.seed, "", ""}};
+      r.evaluations = {{1000, losses[k][seed], 1}};
+      std::filesystem::create_directories(directory / r.name);
+      write_run_file(directory / r.name / kRunFileName, r);
+      index.runs.push_back({r.name, r.identity, r.role, r.name, RunState::done, {}, ""});
+    }
+  write_study_index(directory.path(), index);
+  std::string words;
+  for (const std::string& finding : report::findings(report::load_study(directory.path())))
+    words += finding + "\n";
+  erase_between(words, "<", ">");
+  return words;
+}
+
+TEST(Findings, CurvesThatOverlapAreNotRanked) {
+  // seeds scatter by 0.1 and tell nothing of the difference, which is the same for each
+  EXPECT_EQ(findings_of({{1.30, 1.40, 1.50}, {1.3209, 1.42, 1.5191}}),
+            "The lowest mean held-out loss is 1.400 nat/token ± 0.248, by hidden=0,seed=0. The next is "
+            "hidden=1,seed=0, 0.020 ± 0.002 above it.\n");
+  // the same means, and seeds that do not agree
+  EXPECT_EQ(
+      findings_of({{1.30, 1.40, 1.50}, {1.52, 1.42, 1.32}}),
+      "The lowest mean held-out loss is 1.400 nat/token ± 0.248, by hidden=0,seed=0. It is not ranked before "
+      "hidden=1,seed=0 (1.420): the seeds do not tell them apart.\n");
+  EXPECT_EQ(findings_of({{1.30}, {1.90}}),
+            "The lowest mean held-out loss is 1.300 nat/token, by hidden=0,seed=0. It is not ranked before "
+            "hidden=1,seed=0 (1.900): one seed does not tell them apart.\n");
+  // the second is told from the first, the third is not
+  EXPECT_THAT(findings_of({{1.30, 1.40, 1.50}, {1.32, 1.421, 1.519}, {1.30, 1.40, 1.60}}),
+              HasSubstr("It is not ranked before hidden=2,seed=0 (1.433)"));
+}
+
+TEST(Cited, IntervalsAreTheTextbooks) {
   using namespace report;
   const Sample a = {{1.0, ""}, {1.2, ""}, {1.4, ""}};
-  EXPECT_NEAR(interval(a), 4.303 * 0.2 / std::sqrt(3.0), 1e-9);
+  EXPECT_NEAR(interval(a), 4.30265273 * 0.2 / std::sqrt(3.0), 1e-8);
   EXPECT_TRUE(std::isnan(interval({{1.0, ""}})));
-  EXPECT_FALSE(differ(a, {{1.3, ""}, {1.5, ""}, {1.7, ""}}));
-  EXPECT_TRUE(differ(a, {{2.3, ""}, {2.5, ""}, {2.7, ""}}));
-  EXPECT_FALSE(differ(a, {{9.0, ""}}));
+  const Contrast paired = difference({{1.1, ""}, {1.3, ""}, {1.5, ""}}, a);
+  EXPECT_NEAR(derive(Part::low, paired), 0.1, 1e-12) << "what all seeds agree on has no interval";
+  EXPECT_NEAR(derive(Part::high, paired), 0.1, 1e-12);
 }
 
 }  // namespace

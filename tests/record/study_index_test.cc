@@ -23,7 +23,8 @@ StudyIndex two_runs() {
           "gqa",
           "text\n",
           {{"base", "1", RunRole::baseline, "base", RunState::done, {}, ""},
-           {"up", "2", RunRole::uptrained, "sub/up", RunState::waiting, {"base"}, "why"}}};
+           {"up", "2", RunRole::uptrained, "sub/up", RunState::waiting, {"base"}, "why"}},
+          {{"claims/a.toml", "# α\n[[claim]]\n"}}};
 }
 
 TEST(StudyIndexFile, ComesBack) {
@@ -40,6 +41,17 @@ TEST(StudyIndexFile, ComesBack) {
   EXPECT_EQ(read.runs[1].state, RunState::waiting);
   EXPECT_THAT(read.runs[1].depends_on, testing::ElementsAre("base"));
   EXPECT_EQ(read.runs[1].error, "why");
+  ASSERT_EQ(read.claims.size(), 1U);
+  EXPECT_EQ(read.claims[0].name, "claims/a.toml");
+  EXPECT_EQ(read.claims[0].text, "# α\n[[claim]]\n");
+}
+
+TEST(StudyIndexFile, OfBeforeThereWereClaimsHasNone) {
+  const TemporaryDirectory directory;
+  write_file_atomically(directory / "study.json",
+                        std::string_view(R"({"format": "fovea study", "format_version": 1,
+      "name": "old", "kind": "gqa", "config": "", "runs": []})"));
+  EXPECT_TRUE(read_study_index(directory.path()).claims.empty());
 }
 
 TEST(StudyIndexFile, HostileOnesAreRefused) {
@@ -56,14 +68,22 @@ TEST(StudyIndexFile, HostileOnesAreRefused) {
   refuse("does not lie within", [](StudyIndex& i) { i.runs[0].directory = ""; });
   refuse("two runs are named \"up\"", [](StudyIndex& i) { i.runs[0].name = "up"; });
   refuse("depends on \"gone\"", [](StudyIndex& i) { i.runs[1].depends_on = {"gone"}; });
-  for (const auto& [text, words] : std::vector<std::pair<std::string, std::string>>{
-           {"", "no JSON object"},
-           {"[1]", "no JSON object"},
-           {"{}", "\"format\" is missing"},
-           {R"({"format":"fovea study","format_version":9})", "format_version"},
-           {R"({"format":"fovea study","format_version":1,"name":1})", "\"name\" is no text"},
-           {R"({"format":"fovea study","format_version":1,"name":"","kind":"","config":"","runs":[1]})",
-            "a run is no object"}}) {
+  for (
+      const auto& [text, words] : std::vector<std::pair<std::string, std::string>>{
+          {"", "no JSON object"},
+          {"[1]", "no JSON object"},
+          {"{}", "\"format\" is missing"},
+          {R"({"format":"fovea study","format_version":9})", "format_version"},
+          {R"({"format":"fovea study","format_version":1,"name":1})", "\"name\" is no text"},
+          {R"({"format":"fovea study","format_version":1,"name":"","kind":"","config":"","runs":[1]})",
+           "a run is no object"},
+          {R"({"format":"fovea study","format_version":1,"name":"","kind":"","config":"","claims":1,"runs":[]})",
+           "\"claims\" is no list"},
+          {R"({"format":"fovea study","format_version":1,"name":"","kind":"","config":"","claims":[1],"runs":[]})",
+           "\"claims\" holds what is no object"},
+          {R"({"format":"fovea study","format_version":1,"name":"","kind":"","config":"","claims":[{"name":"a"}],
+               "runs":[]})",
+           "\"text\" is missing"}}) {
     write_file_atomically(directory / "study.json", text);
     expect_error(ExitCode::input, words, [&] { read_study_index(directory.path()); });
   }

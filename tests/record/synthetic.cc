@@ -131,6 +131,10 @@ class StudyWriter {
     r.config = index_.config;
     r.name = fmt::format("{}-g{}-{}-a{:g}-s{}", name_of(role), kv_heads, conversion, alpha, seed);
     r.seed = seed;
+    const bool drawn =
+        role == RunRole::train || role == RunRole::baseline || role == RunRole::control_scratch;
+    r.identity = role == RunRole::baseline ? baseline_of(seed) : "identity of " + r.name;
+    r.lineage.baseline = drawn ? "" : baseline_of(seed);
     r.lineage.conversion = conversion;
     r.lineage.alpha = alpha;
     r.lineage.kv_heads = kv_heads;
@@ -151,9 +155,11 @@ class StudyWriter {
   void add_failed(const std::string& name, const std::string& error) {
     index_.runs.push_back({name, "ffff", RunRole::uptrained, name, RunState::failed, {}, error});
   }
+  void judge_by(const std::vector<ClaimFile>& claims) { index_.claims = claims; }
   void finish() { write_study_index(directory_, index_); }
 
  private:
+  static std::string baseline_of(int64 seed) { return fmt::format("baseline of seed {}", seed); }
   void fill_series(RunRecord& r, int64 tokens, double final_loss) {
     r.series = {};
     const int64 steps = std::max<int64>(tokens / 4096, 0);
@@ -182,31 +188,38 @@ class StudyWriter {
 
 }  // namespace
 
-void write_gqa_study(const std::filesystem::path& directory, int seeds) {
+void write_gqa_study(const std::filesystem::path& directory, int seeds, const StudyTraits& traits) {
   StudyWriter study(directory, "GQA on the King James Bible", "gqa");
-  constexpr int64 kTokens = 2000000;
+  const int64 tokens = traits.small ? 81920 : 2000000;
+  const auto part = [&](double alpha) { return static_cast<int64>(alpha * static_cast<double>(tokens)); };
+  const std::vector<double> alphas =
+      traits.small ? std::vector{0.0, 0.05} : std::vector{0.0, 0.01, 0.02, 0.05, 0.1};
   const auto uptrained = [](int64 kv_heads, double init, double alpha) {
     const double damage = init * std::log2(8.0 / static_cast<double>(kv_heads));
     return 1.50 - 0.2 * alpha + 0.012 * std::log2(8.0 / static_cast<double>(kv_heads)) +
            damage * std::exp(-38 * std::sqrt(alpha / 3));
   };
   for (int64 seed = 0; seed < seeds; ++seed) {
-    study.add(RunRole::baseline, 8, "none", 0, seed, 1.50, kTokens);
+    study.add(RunRole::baseline, 8, "none", 0, seed, 1.50, tokens);
     for (const int64 kv_heads : {4, 2, 1}) {
-      for (const double alpha : {0.0, 0.01, 0.02, 0.05, 0.1})
+      if (traits.small && kv_heads == 2) continue;
+      for (const double alpha : alphas)
         for (const auto& [name, init] : {std::pair{"mean", 1.1}, {"first", 1.9}, {"random", 2.0}})
           study.add(alpha > 0 ? RunRole::uptrained : RunRole::converted, kv_heads, name, alpha, seed,
                     uptrained(kv_heads, init, alpha) +
-                        (name == std::string("random") ? 4 * std::sqrt(alpha) * 0.15 : 0),
-                    static_cast<int64>(alpha * kTokens));
-      study.add(RunRole::control_scratch, kv_heads, "none", 0.1, seed, 1.53, kTokens * 11 / 10);
+                        (name == std::string("random") ? 4 * std::sqrt(alpha) * 0.15 : 0) +
+                        (name == std::string("mean") ? traits.wrong_mean : 0),
+                    part(alpha));
+      study.add(RunRole::control_scratch, kv_heads, "none", 0.1, seed, 1.53, tokens * 11 / 10);
     }
-    for (const double alpha : {0.01, 0.02, 0.05, 0.1})
-      study.add(RunRole::control_mha, 8, "none", alpha, seed, 1.50 - 0.2 * alpha,
-                static_cast<int64>(alpha * kTokens));
+    for (const double alpha : alphas)
+      if (alpha > 0) study.add(RunRole::control_mha, 8, "none", alpha, seed, 1.50 - 0.2 * alpha, part(alpha));
   }
-  study.add_failed("uptrained-g1-mean-a0.2-s0", "step 12: layer 3: the loss is not finite");
-  study.add_failed("uptrained-g1-first-a0.2-s0", "");
+  if (!traits.small) {
+    study.add_failed("uptrained-g1-mean-a0.2-s0", "step 12: layer 3: the loss is not finite");
+    study.add_failed("uptrained-g1-first-a0.2-s0", "");
+  }
+  study.judge_by(traits.claims);
   study.finish();
 }
 

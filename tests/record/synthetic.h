@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "record/claims/claim.h"
 #include "record/inspection.h"
 #include "record/run_record.h"
 
@@ -29,9 +30,16 @@ RunRecord full_record();
 /// An inspection whose numbers are all different and fit what they stand for; KV heads in groups of 2.
 Inspection synthetic_inspection(int64 layers, int64 heads, uint64 seed);
 
+/// What is peculiar about a study.
+struct StudyTraits {
+  std::vector<ClaimFile> claims;  ///< that it names
+  double wrong_mean = 0;          ///< added to the loss of whatever was pooled: a conversion with a mistake
+  bool small = false;             ///< G = 4 and 1, alpha = 0 and 0.05 alone, nothing failed, and short files
+};
+
 /// A finished GQA study over `seeds` seeds whose losses have the shapes of the pilot: run files and index.
 /// One run failed and one is missing.
-void write_gqa_study(const std::filesystem::path& directory, int seeds);
+void write_gqa_study(const std::filesystem::path& directory, int seeds, const StudyTraits& traits = {});
 
 /// A finished GQA study of one seed: each of these conversions at two numbers of KV heads and two alphas.
 void write_conversions_study(const std::filesystem::path& directory,

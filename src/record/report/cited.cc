@@ -1,32 +1,19 @@
 #include "record/report/cited.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
 
 namespace fovea::report {
 namespace {
 
-/// Student's t at 97.5 %, by degrees of freedom from 1; the normal's beyond.
-double t_quantile(double freedom) {
-  constexpr std::array kT = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-                             2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-                             2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
-  const auto whole =
-      static_cast<size_t>(std::max(1.0, std::floor(freedom)));  // rounding down is the safe side
-  return whole <= kT.size() ? kT[whole - 1] : 1.98;
-}
-
-/// Variance of the mean.
-double variance_of_mean(const Sample& sample) {
-  const double m = mean(sample);
-  double sum = 0;
-  for (const Datum& d : sample) sum += (d.value - m) * (d.value - m);
-  const auto n = static_cast<double>(sample.size());
-  return sum / (n - 1) / n;
+std::vector<double> values(const Sample& sample) {
+  std::vector<double> result;
+  for (const Datum& d : sample) result.push_back(d.value);
+  return result;
 }
 
 double extreme_ratio(const Sample& a, const Sample& b, bool largest) {
@@ -44,8 +31,6 @@ const char* name_of(How how) {
       return "mean";
     case How::interval:
       return "interval";
-    case How::difference:
-      return "difference";
     case How::percent:
       return "percent";
     case How::recovery:
@@ -60,6 +45,36 @@ const char* name_of(How how) {
   return "count";
 }
 
+const char* name_of(Part part) {
+  switch (part) {
+    case Part::mean:
+      return "contrast-mean";
+    case Part::half_width:
+      return "contrast-half-width";
+    case Part::low:
+      return "contrast-low";
+    case Part::high:
+      return "contrast-high";
+    case Part::seeds_needed:
+      break;
+  }
+  return "contrast-seeds-needed";
+}
+
+/// The number with every place that is behind it; rule: how it follows from them, as attributes.
+std::string data_element(double value, int decimals, const std::vector<Sample>& samples,
+                         const std::string& rule) {
+  std::string places;
+  for (const Sample& sample : samples) {
+    if (!places.empty()) places += " | ";
+    for (size_t i = 0; i < sample.size(); ++i)
+      places += fmt::format("{}{}", i ? " " : "", escape_html(sample[i].h5));
+  }
+  std::string text = fmt::format("{:.{}f}", value, decimals);
+  if (std::stod(text) == 0 && text.front() == '-') text.erase(0, 1);
+  return fmt::format(R"(<data value="{}" data-h5="{}" {}>{}</data>)", value, places, rule, text);
+}
+
 }  // namespace
 
 double mean(const Sample& sample) {
@@ -68,21 +83,7 @@ double mean(const Sample& sample) {
   return sum / static_cast<double>(sample.size());
 }
 
-double interval(const Sample& sample) {
-  if (sample.size() < 2) return std::numeric_limits<double>::quiet_NaN();
-  return t_quantile(static_cast<double>(sample.size() - 1)) * std::sqrt(variance_of_mean(sample));
-}
-
-bool differ(const Sample& a, const Sample& b) {
-  if (a.size() < 2 || b.size() < 2) return false;
-  const double va = variance_of_mean(a), vb = variance_of_mean(b);
-  const double distance = std::abs(mean(a) - mean(b));
-  if (va + vb == 0) return distance > 0;
-  const double freedom =
-      (va + vb) * (va + vb) /
-      (va * va / static_cast<double>(a.size() - 1) + vb * vb / static_cast<double>(b.size() - 1));
-  return distance > t_quantile(freedom) * std::sqrt(va + vb);
-}
+double interval(const Sample& sample) { return fovea::estimate(values(sample)).half_width; }
 
 double derive(How how, const std::vector<Sample>& s) {
   switch (how) {
@@ -90,8 +91,6 @@ double derive(How how, const std::vector<Sample>& s) {
       return mean(s.at(0));
     case How::interval:
       return interval(s.at(0));
-    case How::difference:
-      return mean(s.at(0)) - mean(s.at(1));
     case How::percent:
       return 100 * mean(s.at(0)) / mean(s.at(1));
     case How::recovery:
@@ -107,21 +106,48 @@ double derive(How how, const std::vector<Sample>& s) {
 }
 
 std::string cite(How how, const std::vector<Sample>& samples, int decimals, double scale) {
-  const double value = derive(how, samples) / scale;
-  std::string places;
-  for (const Sample& sample : samples) {
-    if (!places.empty()) places += " | ";
-    for (size_t i = 0; i < sample.size(); ++i)
-      places += fmt::format("{}{}", i ? " " : "", escape_html(sample[i].h5));
-  }
-  std::string text = fmt::format("{:.{}f}", value, decimals);
-  if (std::stod(text) == 0 && text.front() == '-') text.erase(0, 1);
-  return fmt::format(R"(<data value="{}" data-h5="{}" data-how="{}" data-scale="{}">{}</data>)", value,
-                     places, name_of(how), scale, text);
+  return data_element(derive(how, samples) / scale, decimals, samples,
+                      fmt::format(R"(data-how="{}" data-scale="{}")", name_of(how), scale));
 }
 
 std::string cite(const Datum& datum, int decimals, double scale) {
   return cite(How::mean, {{datum}}, decimals, scale);
+}
+
+Estimate estimate(const Contrast& contrast) {
+  std::vector<double> sums(contrast.size(), 0.0);
+  for (size_t k = 0; k < contrast.samples.size(); ++k)
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += contrast.weights[k] * contrast.samples[k].at(i).value;
+  return fovea::estimate(sums);
+}
+
+Contrast difference(Sample a, Sample b) { return {{1, -1}, {std::move(a), std::move(b)}}; }
+
+double derive(Part part, const Contrast& contrast, double threshold) {
+  const Estimate e = estimate(contrast);
+  switch (part) {
+    case Part::mean:
+      return e.mean;
+    case Part::half_width:
+      return e.half_width;
+    case Part::low:
+      return e.mean - e.half_width;
+    case Part::high:
+      return e.mean + e.half_width;
+    case Part::seeds_needed:
+      break;
+  }
+  const auto needed = observations_needed(e.mean - threshold, e.deviation);
+  return needed ? static_cast<double>(*needed) : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string cite(Part part, const Contrast& contrast, int decimals, double threshold) {
+  std::string weights;
+  for (const double weight : contrast.weights)
+    weights += fmt::format("{}{}", weights.empty() ? "" : " ", weight);
+  return data_element(derive(part, contrast, threshold), decimals, contrast.samples,
+                      fmt::format(R"(data-how="{}" data-weights="{}" data-threshold="{}")", name_of(part),
+                                  weights, threshold));
 }
 
 std::string cite_text(std::string_view text, const std::string& h5) {

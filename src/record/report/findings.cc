@@ -38,34 +38,77 @@ std::string capital(std::string text) {
   return text;
 }
 
-/// What seeds say about a difference; the end of a sentence.
-std::string trust(const Group& a, const Group& b) {
-  if (a.loss.size() < 2 || b.loss.size() < 2) return " (from one seed)";
-  return differ(a.loss, b.loss) ? " (beyond seed noise)" : " (within seed noise)";
+enum class Order { below, above, not_told_apart };
+
+/// How the loss of a stands to that of b, paired by seed: told apart where the 95 % interval of the
+/// difference has one sign. Curves that overlap are not ranked.
+Order order(const Group& a, const Group& b) {
+  const Contrast difference = loss_difference(a, b);
+  if (derive(Part::high, difference) < 0) return Order::below;
+  if (derive(Part::low, difference) > 0) return Order::above;
+  return Order::not_told_apart;  // also where an end is NaN: one seed
 }
 
-const Group* lowest(const Study& study, int64 kv_heads, double at) {
-  const Group* found = nullptr;
+/// The size of a difference that seeds tell: "0.107 ± 0.012".
+std::string gap(const Group& upper, const Group& lower) {
+  const Contrast difference = loss_difference(upper, lower);
+  return cite(Part::mean, difference, kLossDecimals) + " ± " +
+         cite(Part::half_width, difference, kLossDecimals);
+}
+
+/// The end of a sentence about two that are not ranked.
+std::string undecided(const Group& a, const Group& b) {
+  return loss_difference(a, b).size() < 2 ? "one seed does not tell them apart"
+                                          : "the seeds do not tell them apart";
+}
+
+/// By their mean, the lowest first; that is not yet a ranking.
+std::vector<const Group*> by_mean(std::vector<const Group*> groups) {
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const Group* a, const Group* b) { return mean(a->loss) < mean(b->loss); });
+  return groups;
+}
+
+std::vector<const Group*> uptrained(const Study& study, int64 kv_heads, double at) {
+  std::vector<const Group*> groups;
   for (const std::string& conversion : study.conversions())
-    if (const Group* g = study.find(RunRole::uptrained, kv_heads, conversion, at))
-      if (!found || mean(g->loss) < mean(found->loss)) found = g;
-  return found;
+    if (const Group* g = study.find(RunRole::uptrained, kv_heads, conversion, at)) groups.push_back(g);
+  return by_mean(std::move(groups));
 }
 
 /// The lowest mean; the paper's way, mean pooling, where seeds do not tell them apart.
 const Group* best(const Study& study, int64 kv_heads, double at) {
-  const Group* found = lowest(study, kv_heads, at);
+  const std::vector<const Group*> groups = uptrained(study, kv_heads, at);
+  if (groups.empty()) return nullptr;
   const Group* pooled = study.find(RunRole::uptrained, kv_heads, "mean", at);
-  if (pooled && pooled->loss.size() > 1 && !differ(pooled->loss, found->loss)) return pooled;
-  return found;
+  return pooled && order(*groups[0], *pooled) == Order::not_told_apart ? pooled : groups[0];
 }
 
 std::string against_scratch(const Group& up, const Group& control) {
-  const bool better = mean(up.loss) <= mean(control.loss);
-  return fmt::format(" The same model trained from scratch ends {} {} it{}.",
-                     better ? cite(How::difference, {control.loss, up.loss}, kLossDecimals)
-                            : cite(How::difference, {up.loss, control.loss}, kLossDecimals),
-                     better ? "above" : "below", trust(up, control));
+  switch (order(up, control)) {
+    case Order::below:
+      return " The same model trained from scratch ends " + gap(control, up) + " above it.";
+    case Order::above:
+      return " The same model trained from scratch ends " + gap(up, control) + " below it.";
+    case Order::not_told_apart:
+      break;
+  }
+  return " The same model trained from scratch ends at " + loss(control) + "; " + undecided(up, control) +
+         ".";
+}
+
+std::string against_mha(const Group& up, const Group& mha, bool same_tokens) {
+  const std::string is_at =
+      fmt::format(" MHA {} is at {}", same_tokens ? "trained for the same tokens" : "as it was", loss(mha));
+  switch (order(up, mha)) {
+    case Order::below:
+      return is_at + ": worse by " + gap(mha, up) + ".";
+    case Order::above:
+      return is_at + ": better by " + gap(up, mha) + ".";
+    case Order::not_told_apart:
+      break;
+  }
+  return is_at + "; " + undecided(up, mha) + ".";
 }
 
 /// How far one number of KV heads came back towards MHA, and at which cost.
@@ -81,49 +124,65 @@ void recovery(const Study& study, int64 kv_heads, std::vector<std::string>& out)
                                  manner(after->conversion), loss(*after), alpha(*after));
   text += fmt::format(", with {} % of the KV cache of MHA.", percent(after->kv_bytes, mha->kv_bytes));
   const Group* before = study.find(RunRole::uptrained, kv_heads, after->conversion, 0);
-  if (before && before != after && mean(before->loss) > mean(mha->loss))
-    text += fmt::format(" This recovers {} % of the gap that conversion opened (from {}).",
-                        cite(How::recovery, {before->loss, after->loss, mha->loss}, 0), loss(*before));
-  const bool worse = mean(after->loss) >= mean(mha->loss);
-  text +=
-      fmt::format(" MHA {} is at {}: {} by {}{}.", same_tokens ? "trained for the same tokens" : "as it was",
-                  loss(*mha), worse ? "better" : "worse",
-                  worse ? cite(How::difference, {after->loss, mha->loss}, kLossDecimals)
-                        : cite(How::difference, {mha->loss, after->loss}, kLossDecimals),
-                  trust(*after, *mha));
+  if (before && before != after) {
+    if (order(*before, *mha) == Order::above)
+      text += fmt::format(" This recovers {} % of the gap that conversion opened (from {}).",
+                          cite(How::recovery, {before->loss, after->loss, mha->loss}, 0), loss(*before));
+    else
+      text += " Before any uptraining it is at " + loss(*before) + ".";
+  }
+  text += against_mha(*after, *mha, same_tokens);
   if (const Group* control = study.scratch_control(kv_heads)) text += against_scratch(*after, *control);
   out.push_back(std::move(text));
+}
+
+/// The first of `groups`, in the order of their means, that the lowest is not told from; null: it is the
+/// best.
+const Group* rival(const std::vector<const Group*>& groups) {
+  for (const Group* g : groups)
+    if (g != groups[0] && order(*groups[0], *g) != Order::below) return g;
+  return nullptr;
 }
 
 /// Which initialisation is best at the smallest alpha that trains at all, where they differ most.
 void initialisations(const Study& study, std::vector<std::string>& out) {
   std::vector<double> alphas = study.alphas();
   std::erase(alphas, 0.0);
-  if (alphas.empty() || study.conversions().size() < 2) return;
+  if (alphas.empty()) return;
   for (const int64 kv_heads : study.kv_heads()) {
-    const Group* first = lowest(study, kv_heads, alphas.front());
-    const Group* second = nullptr;
-    for (const std::string& conversion : study.conversions()) {
-      const Group* g = study.find(RunRole::uptrained, kv_heads, conversion, alphas.front());
-      if (g && g != first && (!second || mean(g->loss) < mean(second->loss))) second = g;
-    }
-    if (!first || !second) continue;
-    out.push_back(fmt::format(
-        "At {} and {}, {} does best ({}); {} follows {} behind{}.", heads(*first), alpha(*first),
-        manner(first->conversion), loss(*first), manner(second->conversion),
-        cite(How::difference, {second->loss, first->loss}, kLossDecimals), trust(*first, *second)));
+    const std::vector<const Group*> groups = uptrained(study, kv_heads, alphas.front());
+    if (groups.size() < 2) continue;
+    const Group& first = *groups[0];
+    const std::string at =
+        fmt::format("At {} and {}, {}", heads(first), alpha(first), manner(first.conversion));
+    if (const Group* other = rival(groups))
+      out.push_back(fmt::format("{} ({}) and {} ({}) are not ranked: {}.", at, loss(first),
+                                manner(other->conversion), loss(*other), undecided(first, *other)));
+    else
+      out.push_back(fmt::format("{} does best ({}); {} follows {} behind.", at, loss(first),
+                                manner(groups[1]->conversion), gap(*groups[1], first)));
   }
 }
 
+/// A plain group by the name of its first run.
+std::string example(const Group& g) { return cite_text(g.runs[0]->record->name, g.runs[0]->h5("/@name")); }
+
 void best_of_plain(const Study& study, std::vector<std::string>& out) {
-  const Group* found = nullptr;
+  std::vector<const Group*> groups;
   for (const Group& g : study.groups)
-    if (g.role == RunRole::train && (!found || mean(g.loss) < mean(found->loss))) found = &g;
-  if (!found) return;
-  const Run& run = *found->runs[0];
-  std::string text = fmt::format("The lowest held-out loss is {} nat/token", loss(*found));
-  if (found->loss.size() > 1) text += fmt::format(" ± {}", cite(How::interval, {found->loss}, kLossDecimals));
-  text += fmt::format(", by {}.", cite_text(run.record->name, run.h5("/@name")));
+    if (g.role == RunRole::train) groups.push_back(&g);
+  if (groups.empty()) return;
+  groups = by_mean(std::move(groups));
+  const Group& first = *groups[0];
+  std::string text = fmt::format("{} held-out loss is {} nat/token",
+                                 groups.size() > 1 ? "The lowest mean" : "The", loss(first));
+  if (first.loss.size() > 1) text += fmt::format(" ± {}", cite(How::interval, {first.loss}, kLossDecimals));
+  text += fmt::format(", by {}.", example(first));
+  if (const Group* other = rival(groups))
+    text += fmt::format(" It is not ranked before {} ({}): {}.", example(*other), loss(*other),
+                        undecided(first, *other));
+  else if (groups.size() > 1)
+    text += fmt::format(" The next is {}, {} above it.", example(*groups[1]), gap(*groups[1], first));
   out.push_back(std::move(text));
 }
 

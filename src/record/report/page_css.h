@@ -3,8 +3,8 @@
 namespace fovea::report {
 
 inline constexpr const char* kPageCss = R"(
-:root{--paper:#fff;--soft:#6a6f77;--wash:#f6f7f8;--warn:#a33b00}
-@media (prefers-color-scheme:dark){:root{--paper:#16181b;--soft:#989da5;--wash:#1e2125;--warn:#f0955c}}
+:root{--paper:#fff;--soft:#6a6f77;--wash:#f6f7f8;--warn:#a33b00;--holds:#17713a;--fails:#b3261e}
+@media (prefers-color-scheme:dark){:root{--paper:#16181b;--soft:#989da5;--wash:#1e2125;--warn:#f0955c;--holds:#5cc687;--fails:#ff8f86}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0 auto;max-width:52rem;padding:4rem 1.5rem 6rem;background:var(--paper);color:var(--ink);
@@ -18,6 +18,17 @@ section{margin:0 0 3.5rem}
 .findings ul{margin:0;padding:0;list-style:none;max-width:44rem}
 .findings li{padding:.625rem 0;border-top:1px solid var(--rule)}
 .findings li:last-child{border-bottom:1px solid var(--rule)}
+.claims p{margin:0 0 1rem;max-width:44rem}
+.claims .claim th{padding-top:1rem;white-space:normal;font-weight:400;max-width:46rem}
+.claims .says{font-size:.9375rem}
+.claims cite{color:var(--soft);font-style:normal}
+.claims code{color:var(--soft);font-size:.75rem}
+.claims .reason{white-space:normal;color:var(--soft)}
+.verdict{font-weight:600}
+.verdict.holds{color:var(--holds)}
+.verdict.fails{color:var(--fails)}
+.verdict.underpowered{color:var(--warn)}
+.verdict.untestable{color:var(--soft);font-weight:400}
 .warn h2{color:var(--warn)}
 .warn ul{margin:0;padding-left:1.25rem;overflow-wrap:anywhere}
 figure{margin:0}

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "record/report/figures.h"
+#include "record/report/judge.h"
 #include "record/report/page_css.h"
 #include "record/report/study.h"
 
@@ -151,7 +152,8 @@ std::string summary_line(const Study& study) {
   return text + ".";
 }
 
-std::string page(const Study& study, const std::vector<Shown>& shown, const std::vector<std::string>& svgs) {
+std::string page(const Study& study, const std::vector<Judgement>& judgements,
+                 const std::vector<Shown>& shown, const std::vector<std::string>& svgs) {
   const std::string name = escape_html(study.index.name);
   std::string html =
       "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=viewport "
@@ -166,6 +168,7 @@ std::string page(const Study& study, const std::vector<Shown>& shown, const std:
     for (const std::string& finding : words) html += "<li>" + finding + "</li>\n";
     html += "</ul></section>\n";
   }
+  html += claims_section(judgements);
   html += problems(study);
   for (size_t i = 0; i < shown.size(); ++i) html += figure_html(shown[i], svgs[i]);
   html += "<section><h2>All runs</h2>\n" + runs_table(study) + "</section>\n";
@@ -185,17 +188,33 @@ std::string standalone_svg(const std::string& svg) {
          svg.substr(inside) + "\n";
 }
 
+/// What is kept with a study is an input like any of its files.
+std::vector<Claim> claims_of(const Study& study, const std::filesystem::path& directory) {
+  try {
+    return parse_all(study.index.claims);
+  } catch (const UserError& error) {
+    fail_input("{}: its claims: {}", (directory / kStudyFileName).string(), error.what());
+  }
+}
+
 }  // namespace
 
-std::vector<std::filesystem::path> write_report(const std::filesystem::path& directory) {
+std::vector<std::filesystem::path> write_report(const std::filesystem::path& directory,
+                                                const std::vector<ClaimFile>& claims) {
   const Study study = load_study(directory);
+  const std::vector<Judgement> judgements =
+      judge(study, claims.empty() ? claims_of(study, directory) : parse_all(claims));
   const std::vector<Shown> shown = figures_of(study);
   std::vector<Figure> figures;
   for (const Shown& s : shown) figures.push_back(s.figure);
   const std::vector<std::string> svgs = draw(figures, directory);
   const std::filesystem::path html = directory / "report.html";
-  write_file_atomically(html, page(study, shown, svgs));
+  write_file_atomically(html, page(study, judgements, shown, svgs));
   std::vector<std::filesystem::path> written = {html};
+  if (!judgements.empty()) {
+    written.push_back(directory / "claims.md");
+    write_file_atomically(written.back(), claims_markdown(judgements));
+  }
   for (size_t i = 0; i < figures.size(); ++i) {
     const std::filesystem::path svg = directory / (figures[i].name + ".svg");
     write_file_atomically(svg, standalone_svg(svgs[i]));

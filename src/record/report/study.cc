@@ -101,6 +101,17 @@ Study load_study(const std::filesystem::path& directory) {
   return study;
 }
 
+Contrast loss_difference(const Group& a, const Group& b) {
+  Sample of_a, of_b;
+  for (size_t i = 0; i < a.runs.size(); ++i)
+    for (size_t k = 0; k < b.runs.size(); ++k)
+      if (a.runs[i]->record->seed == b.runs[k]->record->seed) {
+        of_a.push_back(a.loss[i]);
+        of_b.push_back(b.loss[k]);
+      }
+  return difference(std::move(of_a), std::move(of_b));
+}
+
 const Group* Study::find(RunRole role, int64 kv_heads, const std::string& conversion, double alpha) const {
   for (const Group& g : groups)
     if (g.role == role && g.kv_heads == kv_heads && g.conversion == conversion && g.alpha == alpha) return &g;

@@ -54,6 +54,9 @@ struct Study {
 
 Study load_study(const std::filesystem::path& directory);
 
+/// The loss of a less that of b, over the seeds that both have.
+Contrast loss_difference(const Group& a, const Group& b);
+
 /// Findings computed from the numbers, each one sentence or two of HTML.
 std::vector<std::string> findings(const Study& study);
 
