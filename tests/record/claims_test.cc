@@ -261,6 +261,25 @@ TEST(Verdicts, AreWithheldWithAReason) {
   EXPECT_EQ(reason(claim("untestable = 'nothing decodes'")), "nothing decodes");
 }
 
+TEST(Verdicts, NeedTheQuantityOfEveryRun) {
+  Study study(2);
+  const auto judgement = [&](const std::string& quantity) {
+    return study.judge(
+        claim("quantity = '" + quantity +
+              "'\nof = {role = 'control_scratch', kv_heads = 4}\nagainst = {role = 'baseline'}\n"
+              "relation = '>'\nthreshold = -1e12"))[0];
+  };
+  for (const Quantity& quantity : quantities())
+    EXPECT_EQ(judgement(std::string(quantity.name)).verdict, Verdict::holds) << quantity.name;
+  study.change("baseline-g8-none-a0-s1", [](RunRecord& record) {
+    record.memory.measured_peak_bytes = 0;
+    record.evaluations.back().bits_per_byte.reset();
+  });
+  for (const char* quantity : {"peak_memory", "bits_per_byte"})
+    EXPECT_EQ(judgement(quantity).reason, "baseline-g8-none-a0-s1 has no " + std::string(quantity));
+  EXPECT_EQ(judgement("loss").verdict, Verdict::holds);
+}
+
 TEST(Verdicts, CompareWithTheRunsOwnBaseline) {
   Study study(2);
   study.change("uptrained-g4-mean-a0.05-s1",

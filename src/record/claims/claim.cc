@@ -45,7 +45,7 @@ const std::vector<Quantity>& quantities() {
   static const std::vector<Quantity> table = {
       {"loss", "/final/loss", "nat/token", 4, [](const RunRecord& r) { return final_evaluation(r).loss; }},
       {"bits_per_byte", "/final/bits_per_byte", "bit/byte", 4,
-       [](const RunRecord& r) { return final_evaluation(r).bits_per_byte; }},
+       [](const RunRecord& r) { return final_evaluation(r).bits_per_byte.value_or(NAN); }},
       {"parameters", "/counts/parameters", "", 0,
        [](const RunRecord& r) { return static_cast<double>(r.counts.parameters); }},
       {"flops_per_token", "/counts/flops_per_token", "FLOP/token", 0,
@@ -53,7 +53,10 @@ const std::vector<Quantity>& quantities() {
       {"kv_bytes_per_token", "/counts/kv_bytes_per_token", "byte/token", 0,
        [](const RunRecord& r) { return static_cast<double>(r.counts.kv_bytes_per_token); }},
       {"peak_memory", "/memory/measured_peak", "byte", 0,
-       [](const RunRecord& r) { return static_cast<double>(r.memory.measured_peak_bytes); }},
+       [](const RunRecord& r) {
+         const int64 bytes = r.memory.measured_peak_bytes;
+         return bytes > 0 ? static_cast<double>(bytes) : NAN;
+       }},
       {"seconds", "/timing/total", "s", 1, [](const RunRecord& r) { return r.seconds; }},
   };
   return table;

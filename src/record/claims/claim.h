@@ -54,7 +54,7 @@ std::vector<Claim> parse_claims(const ClaimFile& file);
 struct Quantity {
   std::string_view name, path, unit;
   int decimals = 0;
-  double (*of)(const RunRecord&);
+  double (*of)(const RunRecord&);  ///< NaN: the run does not have it
 };
 const std::vector<Quantity>& quantities();
 /// Null: there is none of this name.

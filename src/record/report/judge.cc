@@ -1,6 +1,7 @@
 #include "record/report/judge.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "core/error.h"
@@ -83,6 +84,30 @@ Paired pair_by_seed(const Study& study, const Claim& claim) {
   return paired;
 }
 
+Contrast contrast_of(const Claim& claim, const Paired& paired) {
+  const Quantity& quantity = *find_quantity(claim.quantity);
+  const std::string path(quantity.path);
+  Contrast contrast;
+  for (size_t k = 0; k < claim.terms.size(); ++k) {
+    contrast.weights.push_back(claim.terms[k].weight);
+    Sample& sample = contrast.samples.emplace_back();
+    for (const int64 seed : paired.seeds) {
+      const Run& run = *paired.terms[k].at(seed);
+      sample.push_back(run.datum(quantity.of(*run.record), path.c_str()));
+    }
+  }
+  return contrast;
+}
+
+std::string what_is_missing(const Claim& claim, const Paired& paired) {
+  const Quantity& quantity = *find_quantity(claim.quantity);
+  for (const RunOfSeed& term : paired.terms)
+    for (const int64 seed : paired.seeds)
+      if (const RunRecord& record = *term.at(seed)->record; !std::isfinite(quantity.of(record)))
+        return fmt::format("{} has no {}", record.name, claim.quantity);
+  return {};
+}
+
 /// Whether a value is where the claim has it.
 bool is_claimed(Relation relation, double value, double threshold) {
   switch (relation) {
@@ -117,17 +142,9 @@ Judgement judge_one(const Study& study, const Claim& claim) {
   const Paired paired = pair_by_seed(study, claim);
   judgement.reason = paired.problem;
   if (!paired.problem.empty()) return judgement;
-  const Quantity& quantity = *find_quantity(claim.quantity);
-  const std::string path(quantity.path);
-  for (size_t k = 0; k < claim.terms.size(); ++k) {
-    judgement.contrast.weights.push_back(claim.terms[k].weight);
-    Sample& sample = judgement.contrast.samples.emplace_back();
-    for (const int64 seed : paired.seeds) {
-      const Run& run = *paired.terms[k].at(seed);
-      sample.push_back(run.datum(quantity.of(*run.record), path.c_str()));
-    }
-  }
-  judgement.verdict = verdict_on(claim, judgement.contrast);
+  judgement.contrast = contrast_of(claim, paired);
+  judgement.reason = what_is_missing(claim, paired);
+  if (judgement.reason.empty()) judgement.verdict = verdict_on(claim, judgement.contrast);
   return judgement;
 }
 
