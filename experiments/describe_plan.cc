@@ -24,6 +24,13 @@ TrainingPlan plan_of(const Config& config, int64 threads) {
   return plan_training(decoder, config, backend, threads_or_all(threads));
 }
 
+// "1.2 MFLOP and 3.1 KiB"
+std::string recomputed_text(const TrainingPlan& p) {
+  const auto rows = static_cast<double>(p.shape.grain_rows());
+  return fmt::format("{} and {}", count_text(p.recomputed.flops / rows, "FLOP"),
+                     bytes_text(static_cast<int64>(static_cast<double>(p.recomputed.bytes) / rows)));
+}
+
 }  // namespace
 
 std::string describe_plan(const StudyPlan& plan, int64 threads) {
@@ -36,6 +43,7 @@ std::string describe_plan(const StudyPlan& plan, int64 threads) {
                   "steps", "memory", "FLOP", graph ? "  starts from" : "");
   double tokens = 0, flops = 0;
   int64 most = 0;
+  std::string recomputed;
   for (const PlannedRun& run : plan.runs) {
     const TrainingPlan p = plan_of(run.config, threads);
     const int64 steps = total_steps(run.config);
@@ -44,10 +52,15 @@ std::string describe_plan(const StudyPlan& plan, int64 threads) {
                         count_text(static_cast<double>(p.parameters)), count_text(n), steps,
                         bytes_text(p.predicted_bytes()), count_text(n * p.train_flops_per_token(), "FLOP"),
                         run.baseline.empty() ? "" : "  ", run.baseline);
+    const TrainConfig& train = run.config.train;
+    if (!train.fit.empty() || train.recompute == "selective")
+      recomputed += fmt::format("{:<{}}  recomputes {}: {} a token\n", run.name, width,
+                                describe(p.recompute, run.config.model.layers), recomputed_text(p));
     tokens += n;
     flops += n * p.train_flops_per_token();
     most = std::max(most, p.predicted_bytes());
   }
+  text += recomputed;
   text += fmt::format("{} run{}, {} tokens, {} of training, at most {} of memory a run\n", plan.runs.size(),
                       plan.runs.size() == 1 ? "" : "s", count_text(tokens), count_text(flops, "FLOP"),
                       bytes_text(most));
@@ -66,11 +79,14 @@ std::string describe_prediction(const Config& config, int64 threads) {
   line("grains per step", std::to_string(p.shape.grains()));
   line("KV cache per token", fmt::format("{} bytes", shape.kv_bytes_per_token(size_of(p.precision.compute))));
   line("training, per token", count_text(p.train_flops_per_token(), "FLOP"));
+  line("recomputed", describe(p.recompute, shape.layers));
+  if (p.recomputed.bytes > 0) line("  per token", recomputed_text(p));
   line("memory", bytes_text(p.predicted_bytes()));
   line("  weights, moments, gradients", bytes_text(p.state_bytes));
   line("  activations (arena)", bytes_text(p.arena_bytes()));
   line("  scratch", bytes_text(p.scratch_bytes));
-  line("  batch", bytes_text(p.batch_bytes));
+  line("  batch, tables", bytes_text(p.batch_bytes + p.table_bytes + p.host_bytes));
+  line("  libraries and code", bytes_text(p.library_bytes));
   return text;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "config/bytes.h"
 #include "core/error.h"
 
 namespace fovea {
@@ -115,6 +116,8 @@ void check_recipe(const Config& config, const Check& check) {
                "only run.backend = \"reference\" computes in f64");
   check.expect(train.precision != "f64" || train.residual_dtype == "f32", "train.residual_dtype",
                "train.precision = \"f64\" stores nothing as bf16");
+  check.expect(train.fit.empty() || bytes_from_text(train.fit), "train.fit",
+               "must be a size as \"512 MiB\": a number above 0 and B, KiB, MiB or GiB");
   check.expect(config.init.conversion == "none" || !config.init.from.empty(), "init.conversion",
                "there is nothing to convert: set init.from to a checkpoint");
 }

@@ -201,6 +201,7 @@ void SafeTensors::read_into(std::string_view name, const View& to) const {
   FOVEA_CHECK(to.contiguous(), "{} is read into strided memory", name);
   const std::span<const std::byte> raw = bytes(from);
   if (!raw.empty()) std::memcpy(to.data(), raw.data(), raw.size());
+  release_pages(raw);
 }
 
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedView>& tensors,

@@ -186,4 +186,15 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void release_pages(std::span<const std::byte> mapped) {
+  static const auto page = static_cast<uint64>(::sysconf(_SC_PAGESIZE));
+  // Whole pages alone: the others may hold something else.
+  const auto begin = reinterpret_cast<uintptr_t>(mapped.data()), end = begin + mapped.size();
+  const uint64 first = (begin + page - 1) / page * page, last = end / page * page;
+  if (first >= last) return;
+  // A hint: where it is not taken, pages stay.
+  ::madvise(reinterpret_cast<void*>(first), last - first,
+            MADV_DONTNEED);  // NOLINT(performance-no-int-to-ptr)
+}
+
 }  // namespace fovea

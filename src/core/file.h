@@ -50,4 +50,8 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+/// Takes pages of a mapped file that were read out of this process: they are read again when they are
+/// touched. What was read once must not count as memory that the process needs.
+void release_pages(std::span<const std::byte> mapped);
+
 }  // namespace fovea

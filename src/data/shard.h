@@ -35,7 +35,10 @@ class Shard {
   const std::vector<int64>& documents() const { return documents_; }
   std::span<const std::byte> token_bytes() const { return tokens_.bytes; }
   /// Tokens [begin, begin + count) into out.
-  void read(int64 begin, int64 count, int32* out) const { tokens_.read(begin, count, out); }
+  void read(int64 begin, int64 count, int32* out) const {
+    tokens_.read(begin, count, out);
+    release_pages(tokens_.bytes);
+  }
 
  private:
   MappedFile file_;

@@ -95,6 +95,7 @@ void TokenFiles::read(int64 begin, int64 count, int32* out) const {
     const int64 first = begin + done - (ends_[part] - parts_[part].size());
     const int64 n = std::min(count - done, parts_[part].size() - first);
     parts_[part].read(first, n, out + done);
+    release_pages(parts_[part].bytes);
     done += n;
   }
 }

@@ -93,7 +93,7 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
     x[l + 1] = context.take("x", precision.residual, {n, c});
     blocks_[l].fill(context, tables(), x[l], saved[l]);
     blocks_[l].finish(context, saved[l], x[l + 1]);
-    if (policy.drops(static_cast<int64>(l))) saved[l].drop_all();
+    saved[l].drop(policy.drops(static_cast<int64>(l)));
   }
 
   Block dx = context.take("dx", precision.residual, {n, c});
@@ -120,7 +120,7 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
     x[l + 1].release();
     blocks_[l].fill(context, tables(), x[l], saved[l]);  // replay of what was dropped
     blocks_[l].backward(context, tables(), x[l], saved[l], dx);
-    saved[l].drop_all();
+    saved[l].drop(SlotSet::all());
   }
   embedding_backward(context.stream, {.tokens = context.batch.tokens,
                                       .positions = context.batch.positions,
@@ -129,6 +129,25 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
                                       .dposition_table = context.gradient(position_),
                                       .scale = shape_.embedding_scale,
                                       .dropout = context.dropout_at(0)});
+}
+
+std::vector<SlotCost> Decoder::slot_costs(const StepContext& context) const {
+  std::vector<SlotCost> costs;
+  const Block x = context.take("x", context.precision.residual, {context.batch.rows(), shape_.width});
+  for (size_t l = 0; l < blocks_.size(); ++l) {
+    Saved saved;
+    blocks_[l].fill(context, tables(), x, saved);
+    for (size_t i = 0; i < kSlots; ++i) {
+      const auto slot = static_cast<Slot>(i);
+      if (!saved.holds(slot)) continue;
+      const double before = context.stream.flops();
+      const int64 bytes = saved.bytes(slot);
+      saved.drop(slot);
+      blocks_[l].fill(context, tables(), x, saved);
+      costs.push_back({static_cast<int64>(l), slot, context.stream.flops() - before, bytes});
+    }
+  }
+  return costs;
 }
 
 }  // namespace fovea

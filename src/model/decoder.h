@@ -18,6 +18,7 @@ class Decoder {
 
   const DecoderShape& shape() const { return shape_; }
   const ParameterLayout& layout() const { return layout_; }
+  int64 table_bytes() const { return cosine_.bytes() + sine_.bytes(); }
 
   /// Looks at what a block saved in its forward, computed and full; it is gone when the call returns.
   using BlockVisitor = std::function<void(int64 layer, const Saved& saved)>;
@@ -31,6 +32,8 @@ class Decoder {
   /// changes memory and time, no bit of the results.
   void train(const StepContext& context, const View& losses, double gradient_scale,
              const RecomputePolicy& policy) const;
+  /// What each slot of each block costs, measured by filling it on a planning stream with a recording arena.
+  std::vector<SlotCost> slot_costs(const StepContext& context) const;
 
  private:
   RopeTables tables() const { return {cosine_, sine_}; }

@@ -34,14 +34,13 @@ void DecoderBlock::fill_branch(const StepContext& context, const Branch& branch,
              });
 }
 
-// out = x + dropout(branch), or x + dropout(post_norm(branch)).
-void DecoderBlock::add_branch(const StepContext& context, const Branch& branch, Saved& saved, const View& x,
-                              const View& out, FunctionRef<void(const View&)> project) const {
+// out = x + dropout(branch), or x + dropout(post_norm(branch)) from the branch's full slot.
+void DecoderBlock::add_branch(const StepContext& context, const Branch& branch, const Saved& saved,
+                              const View& x, const View& out, FunctionRef<void(const View&)> project) const {
   Block result = context.take("branch", context.precision.compute, {x.size(0), width_});
   if (!post_norms_) {
     project(result);
   } else {
-    fill_branch(context, branch, saved, x.size(0), project);
     branch.post_norm.forward(context, saved(branch.slot), result, saved(branch.slot, 1),
                              saved(branch.slot, 2));
   }
@@ -52,10 +51,10 @@ void DecoderBlock::fill(const StepContext& context, const RopeTables& tables, co
                         Saved& saved) const {
   attention_branch_.norm.forward(context, x, saved, Slot::norm1);
   attention_.forward(context, tables, saved(Slot::norm1), saved);
-  saved.fill(context, Slot::middle, {{"middle", context.precision.residual, {x.size(0), x.size(1)}}}, [&] {
-    add_branch(context, attention_branch_, saved, x, saved(Slot::middle),
-               [&](const View& branch) { attention_.project(context, saved, branch); });
-  });
+  const auto project = [&](const View& branch) { attention_.project(context, saved, branch); };
+  if (post_norms_) fill_branch(context, attention_branch_, saved, x.size(0), project);
+  saved.fill(context, Slot::middle, {{"middle", context.precision.residual, {x.size(0), x.size(1)}}},
+             [&] { add_branch(context, attention_branch_, saved, x, saved(Slot::middle), project); });
   context.look(name_ + ".attention", saved(Slot::middle));
   mlp_branch_.norm.forward(context, parallel_ ? x : saved(Slot::middle), saved, Slot::norm2);
   mlp_.forward(context, saved(Slot::norm2), saved);

@@ -29,7 +29,7 @@ class DecoderBlock {
   };
   void fill_branch(const StepContext& context, const Branch& branch, Saved& saved, int64 rows,
                    FunctionRef<void(const View&)> project) const;
-  void add_branch(const StepContext& context, const Branch& branch, Saved& saved, const View& x,
+  void add_branch(const StepContext& context, const Branch& branch, const Saved& saved, const View& x,
                   const View& out, FunctionRef<void(const View&)> project) const;
   View branch_gradient(const StepContext& context, const Branch& branch, const Saved& saved, const View& dx,
                        Block& storage) const;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "convert/safetensors.h"
+#include "core/file.h"
 #include "core/hash.h"
 
 namespace fovea {
@@ -75,7 +76,10 @@ void verify_checkpoint(const SafeTensors& file) {
   std::sort(order.begin(), order.end(),
             [](const auto* a, const auto* b) { return a->bytes.begin < b->bytes.begin; });
   std::vector<uint64> hashes;
-  for (const auto* tensor : order) hashes.push_back(hash64(file.bytes(*tensor)));
+  for (const auto* tensor : order) {
+    hashes.push_back(hash64(file.bytes(*tensor)));
+    release_pages(file.bytes(*tensor));
+  }
   if (checksum(hashes, info) != field(file, "checksum"))
     fail_input("{}: its checksum is not that of what it holds: the file is damaged", file.path().string());
 }

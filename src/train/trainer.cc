@@ -118,13 +118,12 @@ double Trainer::accumulate_gradients() {
     }
   }
   const double scale = 1 / static_cast<double>(std::max<int64>(1, scored));
-  const RecomputePolicy policy = recompute_policy_named(config_.train.recompute);
   double loss = 0;
   tree_.start();
   for (int64 grain = 0; grain < shape.grains(); ++grain) {
     const int64 first_sample = read_grain(grain);
     load_batch();
-    decoder_.train(context(tree_.next(stream_), first_sample), losses_, scale, policy);
+    decoder_.train(context(tree_.next(stream_), first_sample), losses_, scale, plan_.recompute);
     tree_.carry(stream_);
     loss += sum_losses() * scale;
   }
@@ -211,7 +210,7 @@ void Trainer::explain_non_finite(double loss, double norm) {
     const View gradients = tree_.next(stream_);
     StepContext probing = context(gradients, first_sample);
     probing.probe = &probe;
-    decoder_.train(probing, losses_, 1, recompute_policy_named(config_.train.recompute));
+    decoder_.train(probing, losses_, 1, plan_.recompute);
     for (ParameterId id = 0; id < static_cast<ParameterId>(decoder_.layout().parameters().size()); ++id) {
       const View gradient = probing.gradient(id);
       probing.look("the gradient of " + decoder_.layout()[id].name, gradient);

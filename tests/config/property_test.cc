@@ -95,6 +95,7 @@ Config consistent_config() {
   config.train.grain = std::min(config.train.grain, config.train.batch);
   config.train.tokens = 1000000000000000 - *rc::gen::inRange(0, 1000);
   config.train.decay = (1 - config.train.warmup) / 2;
+  config.train.fit = std::to_string(*rc::gen::inRange(1, 100000)) + " MiB";
   if (config.train.precision == "f64") config.train.precision = "bf16";
   make_distinct(config.gqa.inits);
   make_distinct(config.gqa.alphas);

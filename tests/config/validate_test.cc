@@ -64,6 +64,10 @@ TEST(Validate, ContradictionsAreToldAtTheKeyToChange) {
        "2 x.toml:2:15: train.decay is 0.99: train.warmup = 0.025 and train.decay = 0.99 together are more "
        "than the "
        "whole run"},
+      {"train.fit = \"512 MB\"",
+       "2 x.toml:1:13: train.fit is \"512 MB\": must be a size as \"512 MiB\": a number above 0 and B, KiB, "
+       "MiB "
+       "or GiB"},
       {"train.precision = \"f64\"",
        "2 x.toml:1:19: train.precision is \"f64\": only run.backend = \"reference\" computes in f64"},
       {"train.precision = \"f64\"\nrun.backend = \"reference\"\ntrain.residual_dtype = \"bf16\"",

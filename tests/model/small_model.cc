@@ -198,6 +198,12 @@ StepContext SmallModel::context(Stream& stream, Arena& arena, Probe* probe) cons
           .probe = probe};
 }
 
+std::vector<SlotCost> SmallModel::slot_costs() const {
+  Stream stream(how_.backend, how_.threads, Stream::Mode::plan);
+  Arena arena;
+  return decoder_.slot_costs(context(stream, arena));
+}
+
 std::vector<double> SmallModel::losses_now() const {
   std::vector<double> losses;
   for (int64 i = 0; i < losses_.view().elements(); ++i) losses.push_back(load(losses_, {i}));

@@ -73,6 +73,7 @@ class SmallModel {
   const View& positions() const { return positions_; }
   const Stream& stream() const { return stream_; }
   const Stream& planning() const { return planning_; }
+  std::vector<SlotCost> slot_costs() const;
 
   /// Forward and backward, from zero gradients or on top of what is there.
   Step train(bool from_zero = true, Probe* probe = nullptr);

@@ -40,6 +40,53 @@ TEST_P(AnyCase, RecomputeChangesNoBit) {
   }
 }
 
+// Each slot in each block dropped or not by the toss of a coin: more than any policy does.
+RecomputePolicy random_policy(uint32 number) {
+  const RandomSequence random{number, RandomUse::synthetic, 1};
+  RecomputePolicy policy;
+  policy.cycle.resize(1 + random.below(4, 0));
+  uint64 at = 1;
+  for (SlotSet& slots : policy.cycle)
+    for (size_t slot = 0; slot < kSlots; ++slot)
+      if (random.below(2, at++) == 1) slots.add(static_cast<Slot>(slot));
+  return policy;
+}
+
+TEST_P(AnyCase, AnySlotsMayBeRecomputedToTheSameBits) {
+  const ModelCase c = four_layers(GetParam().name);
+  for (How how : {on_cpu(kF32), on_cpu(kBf16Residual)}) {
+    const Step kept = SmallModel(c, how).train();
+    for (uint32 number = 0; number < 6; ++number) {
+      how.policy = random_policy(number);
+      EXPECT_TRUE(SmallModel(c, how).train().bits == kept.bits)
+          << describe(how.policy, 4) << " in " << name_of(how.precision.compute);
+    }
+    for (size_t slot = 0; slot < kSlots; ++slot) {
+      how.policy = {{SlotSet{static_cast<Slot>(slot)}}};
+      EXPECT_TRUE(SmallModel(c, how).train().bits == kept.bits)
+          << describe(how.policy, 4) << " in " << name_of(how.precision.compute);
+    }
+  }
+}
+
+TEST_P(AnyCase, RecomputeCostsWhatItsSlotsCost) {
+  const ModelCase c = four_layers(GetParam().name);
+  How how = on_cpu(kBf16);
+  const SmallModel kept(c, how);
+  const std::vector<SlotCost> costs = kept.slot_costs();
+  for (uint32 number = 0; number < 6; ++number) {
+    how.policy = random_policy(number);
+    EXPECT_DOUBLE_EQ(SmallModel(c, how).planning().flops() - kept.planning().flops(),
+                     cost_of(how.policy, costs).flops)
+        << describe(how.policy, 4);
+  }
+  // What is kept of a slot is what is missing when it is dropped.
+  int64 bytes = 0;
+  for (const SlotCost& cost : costs) bytes += cost.bytes;
+  EXPECT_EQ(cost_of({{SlotSet::all()}}, costs).bytes, bytes);
+  EXPECT_GT(bytes, 0);
+}
+
 TEST_P(AnyCase, RecomputePlansLessMemoryAndMoreWork) {
   const ModelCase c = four_layers(GetParam().name);
   const auto planned = [&](const char* policy) {
@@ -223,11 +270,13 @@ TEST(AttentionScale, OfTheFamilySaidAloudChangesNoBit) {
 }
 
 TEST(RecomputePolicy, IsReadFromItsName) {
-  EXPECT_EQ(recompute_policy_named("none").every, 0);
-  EXPECT_EQ(recompute_policy_named("block").every, 1);
-  EXPECT_EQ(recompute_policy_named("every 12").every, 12);
-  EXPECT_TRUE(recompute_policy_named("every 3").drops(3));
-  EXPECT_FALSE(recompute_policy_named("every 3").drops(4));
+  EXPECT_TRUE(recompute_policy_named("none").drops(0).empty());
+  for (const int64 block : {0, 1, 7}) EXPECT_EQ(recompute_policy_named("block").drops(block), SlotSet::all());
+  for (const int64 block : {0, 12, 24})
+    EXPECT_EQ(recompute_policy_named("every 12").drops(block), SlotSet::all());
+  for (const int64 block : {1, 11, 13, 23})
+    EXPECT_TRUE(recompute_policy_named("every 12").drops(block).empty());
+  EXPECT_TRUE(recompute_policy_named("every 9999999999").drops(1).empty());
   for (const char* wrong : {"", "all", "every", "every ", "every 0", "every -1", "every 2x",
                             "every 99999999999999999999", "every two"})
     try {
@@ -235,9 +284,55 @@ TEST(RecomputePolicy, IsReadFromItsName) {
       ADD_FAILURE() << "accepted: " << wrong;
     } catch (const UserError& error) {
       EXPECT_EQ(error.code(), ExitCode::usage);
-      EXPECT_THAT(error.what(), testing::HasSubstr("choose none, block"));
+      EXPECT_THAT(error.what(), testing::HasSubstr("choose none, block, selective"));
       EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("\n")));
     }
+}
+
+TEST(RecomputePolicy, SaysWhatItDrops) {
+  const SlotSet norms = {Slot::norm1, Slot::norm2};
+  EXPECT_EQ(describe({}, 4), "nothing");
+  EXPECT_EQ(describe(recompute_policy_named("block"), 4), "everything of every block");
+  EXPECT_EQ(describe(recompute_policy_named("every 2"), 5), "everything of blocks 0, 2, 4");
+  EXPECT_EQ(describe({{norms}}, 1), "norm1, norm2 of every block");
+  EXPECT_EQ(describe({{norms, norms, SlotSet{Slot::q}, {}}}, 4),
+            "norm1, norm2 of blocks 0 to 1; q of block 2");
+}
+
+// Norms and the product of activations are filled by operations per element, all others by products over the
+// width (48 here: 24 operations per byte in f32, 48 in bf16) or over the keys.
+TEST(RecomputePolicy, SelectiveDropsWhatIsCheap) {
+  const auto selected = [](const char* name, const Precision& precision) {
+    const ModelCase c = larger_case(name);
+    const RecomputePolicy policy =
+        recompute_policy_named("selective", SmallModel(c, on_cpu(precision)).slot_costs());
+    EXPECT_EQ(policy.cycle.size(), 1u);
+    return policy.drops(0);
+  };
+  const SlotSet cheap = {Slot::norm1, Slot::norm2, Slot::product};
+  for (const Precision& precision : {kF32, kBf16}) {
+    EXPECT_EQ(selected("mistral", precision), cheap);
+    EXPECT_EQ(selected("neox", precision), cheap);
+    SlotSet with_heads = cheap;  // which a norm makes from the projections: those are kept
+    with_heads.add(Slot::q);
+    with_heads.add(Slot::k);
+    EXPECT_EQ(selected("qwen3", precision), with_heads);
+  }
+}
+
+TEST(RecomputePolicy, BuysMemoryByRisingPrice) {
+  const std::vector<SlotCost> costs = SmallModel(larger_case("mistral"), on_cpu(kF32)).slot_costs();
+  const std::vector<SlotSet> sets = slots_by_cost(costs);
+  ASSERT_EQ(sets.size(), 11u);  // none, and one more of the 10 slots each time
+  EXPECT_TRUE(sets[0].empty());
+  double before = 0;
+  for (size_t i = 1; i < sets.size(); ++i) {
+    const RecomputeCost all = cost_of({{sets[i]}}, costs), others = cost_of({{sets[i - 1]}}, costs);
+    ASSERT_GT(all.bytes, others.bytes);
+    const double price = (all.flops - others.flops) / static_cast<double>(all.bytes - others.bytes);
+    EXPECT_GE(price, before);
+    before = price;
+  }
 }
 
 }  // namespace

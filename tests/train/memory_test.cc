@@ -79,7 +79,6 @@ class Memory : public testing::TestWithParam<MemoryCase> {};
 
 TEST_P(Memory, IsWhatWasPredicted) {
   SmallRun run;
-  run.config.model.position = "learned";  // no tables of sines beside
   GetParam().set(run.config);
   const Dataset dataset = run.dataset();
   const CountBuffers count;
@@ -87,7 +86,7 @@ TEST_P(Memory, IsWhatWasPredicted) {
   trainer->initialise_weights();
   trainer->step();
   trainer->evaluate();
-  const int64 predicted = trainer->plan().predicted_bytes();
+  const int64 predicted = trainer->plan().buffer_bytes();
   // Each buffer is rounded up to 64 bytes.
   EXPECT_GE(peak_bytes, predicted);
   EXPECT_LE(peak_bytes, predicted + 64 * allocations);
@@ -107,6 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
                     MemoryCase{"three_grains", [](Config& c) { c.train.batch = 6; }},
                     MemoryCase{"seven_grains", [](Config& c) { c.train.batch = 13; }},
                     MemoryCase{"recompute", [](Config& c) { c.train.recompute = "block"; }},
+                    MemoryCase{"selective", [](Config& c) { c.train.recompute = "selective"; }},
                     MemoryCase{"bf16", [](Config& c) { c.train.precision = "bf16"; }},
                     MemoryCase{"bf16_residual",
                                [](Config& c) { c.train.precision = c.train.residual_dtype = "bf16"; }},
@@ -125,12 +125,15 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(MemoryPlan, RecomputingTakesLess) {
   SmallRun run;
   run.config.model.layers = 6;
+  run.config.model.width = 64;
   const Dataset dataset = run.dataset();
   const auto arena = [&](const char* policy) {
     run.config.train.recompute = policy;
     return Trainer(run.config, dataset, Backend::cpu, 1).plan().train.bytes;
   };
   EXPECT_LT(arena("every 2"), arena("none"));
+  EXPECT_LT(arena("selective"), arena("none"));
+  EXPECT_LT(arena("block"), arena("selective"));
   EXPECT_LT(arena("block"), arena("every 2"));
 }
 

@@ -72,7 +72,7 @@ TEST_P(EveryVariant, RecomputePoliciesChangeNoBit) {
   GetParam().set(run.config);
   const Dataset dataset = run.dataset();
   const Trajectory none = train(run.config, dataset, 3, 1, GetParam().backend);
-  for (const char* policy : {"block", "every 2"}) {
+  for (const char* policy : {"block", "every 2", "selective"}) {
     run.config.train.recompute = policy;
     EXPECT_TRUE(train(run.config, dataset, 3, 1, GetParam().backend) == none) << policy;
   }
