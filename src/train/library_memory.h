@@ -2,13 +2,13 @@
 
 #include "core/stream.h"
 #include "core/types.h"
-#include "model/step_context.h"
 
 namespace fovea {
 
-/// What a run holds that no plan walks over, measured once and stated here (docs/lab-notes.md has how): pages
-/// of code that it comes to execute, kernels that oneDNN generates, operands that oneDNN packs on each
-/// thread, and the small things on the heap (journal, run file).
-int64 library_bytes(Backend backend, const Precision& precision, int threads);
+/// What a run holds beside its buffers and no plan walks over, as measured (docs/lab-notes.md): pages of code
+/// that it comes to execute, kernels that oneDNN generates, the run's journal and files on the heap; and per
+/// thread the operands that oneDNN packs, with what the heap keeps of them between calls. `width`: of the
+/// model's residual stream.
+int64 library_bytes(DType compute, int64 width, int threads);
 
 }  // namespace fovea

@@ -29,6 +29,10 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
   targets_ = Buffer(DType::i32, {n});
   positions_ = Buffer(DType::i32, {n});
   losses_ = Buffer(plan_.precision.wide, {n});
+  // All scratch memory at once: grown step by step it would leave holes on the heap. With documents naive
+  // attention then holds more than it uses, which depends on the data; what was planned is what is held.
+  stream_.enqueue(Work{"scratch", 0, plan_.scratch_bytes}, [](Execution&) {});
+  stream_.synchronize();
   train_arena_.replay(plan_.train, arena_memory_.data());
   evaluate_arena_.replay(plan_.evaluate, arena_memory_.data());
 }
