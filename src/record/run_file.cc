@@ -132,6 +132,7 @@ void write_numbers(const Group& root, const RunRecord& r) {
                "the part of the prediction that is scratch");
   const Group timing = root.create_group("timing");
   write_scalar(timing, "total", r.seconds, "s", "training and evaluating, over all resumes");
+  write_scalar(timing, "step", r.step_seconds, "s", "median time of an optimizer step, the first one aside");
 }
 
 void read_identity(const Group& root, RunRecord& r) {
@@ -226,7 +227,9 @@ RunRecord read_run_file(const std::filesystem::path& path) {
               read_scalar<int64>(counts, "kv_bytes_per_token")};
   r.memory = {read_scalar<int64>(memory, "predicted"), read_scalar<int64>(memory, "measured_peak"),
               read_scalar<int64>(memory, "scratch")};
-  r.seconds = read_scalar<double>(root.group("timing"), "total");
+  const Group timing = root.group("timing");
+  r.seconds = read_scalar<double>(timing, "total");
+  if (timing.has("step")) r.step_seconds = read_scalar<double>(timing, "step");  // later than the format
   return r;
 }
 

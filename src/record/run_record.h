@@ -104,6 +104,8 @@ struct RunRecord {
   std::vector<Evaluation> evaluations;  ///< in step order; the last one is final when the run is done
   MemoryUse memory;
   double seconds = 0;  ///< spent training and evaluating, over all resumes
+  /// Median time of an optimizer step, the first one aside, which warms up; 0: there are fewer than two.
+  double step_seconds = 0;
 };
 
 /// The evaluation that the run is judged by: its last; throws UserError (input) when there is none.

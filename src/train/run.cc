@@ -96,6 +96,16 @@ class Run {
   std::optional<Clock::time_point> reported_;
 };
 
+// Steps that were slow because a machine did something else are no part of it, nor is the first, which warms
+// up.
+double median_step_seconds(const StepSeries& series, int64 tokens_per_step) {
+  if (series.size() < 2) return 0;
+  std::vector<double> rates(series.tokens_per_second.begin() + 1, series.tokens_per_second.end());
+  const auto middle = rates.begin() + static_cast<std::ptrdiff_t>(rates.size() / 2);
+  std::nth_element(rates.begin(), middle, rates.end());
+  return static_cast<double>(tokens_per_step) / *middle;
+}
+
 RunState Run::execute() {
   try {
     RunState state = train();
@@ -365,6 +375,7 @@ RunRecord Run::record(RunState state, const std::string& error) const {
   for (const double rate : journal.series.tokens_per_second)
     record.seconds += static_cast<double>(tokens_per_step()) / rate;
   record.seconds += evaluation_seconds_;
+  record.step_seconds = median_step_seconds(journal.series, tokens_per_step());
   return record;
 }
 

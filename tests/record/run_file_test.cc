@@ -71,6 +71,7 @@ TEST(RunFile, ComesBackExactly) {
   EXPECT_EQ(read.memory.measured_peak_bytes, wrote.memory.measured_peak_bytes);
   EXPECT_EQ(read.memory.scratch_bytes, wrote.memory.scratch_bytes);
   EXPECT_EQ(read.seconds, wrote.seconds);
+  EXPECT_EQ(read.step_seconds, wrote.step_seconds);
 }
 
 TEST(RunFile, EvaluationsOfUnknownTextHaveNoBitsPerByte) {

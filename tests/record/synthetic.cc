@@ -69,6 +69,7 @@ RunRecord full_record() {
   r.evaluations = {{0, 5.5, 7.9}, {500, 1.5, 2.1}, {1000, 1.31, 1.89}};
   r.memory = {100 << 20, 104 << 20, 12 << 20};
   r.seconds = 61.5;
+  r.step_seconds = 0.25;
   return r;
 }
 

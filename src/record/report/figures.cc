@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "record/report/diagnostics.h"
+#include "record/report/frontier.h"
 
 namespace fovea::report {
 namespace {
@@ -280,6 +281,8 @@ std::vector<Shown> figures_of(const Study& study) {
       std::all_of(study.groups.begin(), study.groups.end(), [&](const Group& g) { return bytes(g) > 0; });
   if (sizes_differ && sizes_known && !quality_curves(study).empty()) shown.push_back(quality_figure(study));
   if (study.alphas().size() > 1) shown.push_back(alpha_figure(study));
+  if (has_frontier(study)) shown.push_back(frontier_figure(study));
+  if (has_lengths(study)) shown.push_back(length_figure(study));
   const bool any_series = std::any_of(study.runs.begin(), study.runs.end(),
                                       [](const Run& r) { return r.record && r.record->series.size() > 1; });
   if (any_series) shown.push_back(training_figure(study));

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "record/report/diagnostics.h"
+#include "record/report/frontier.h"
 #include "record/report/study.h"
 
 namespace fovea::report {
@@ -213,6 +214,7 @@ std::vector<std::string> findings(const Study& study) {
   }
   best_of_plain(study, out);
   score_findings(study, out);
+  memory_findings(study, out);
   memory(study, out);
   for (std::string& text : out) text = capital(std::move(text));
   return out;
