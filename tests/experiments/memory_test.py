@@ -25,19 +25,19 @@ class Memory(unittest.TestCase):
         self.assertLess(abs(predicted / measured - 1), 0.1, f"{changes}: predicted {predicted}, measured {measured}")
 
     def test_of_weights(self):
-        self.holds()
+        self.holds(layers=3)
 
     def test_of_activations(self):
-        self.holds(width=128, length=256, batch=16, grain=8, layers=4, kv_heads=2, recompute="selective", threads=1)
+        self.holds(width=128, length=256, batch=16, grain=16, layers=6, kv_heads=2, recompute="selective", threads=1)
 
     def test_of_rounded_activations(self):
-        self.holds(width=256, length=256, batch=8, grain=8, layers=4, precision="bf16", recompute="every 2")
+        self.holds(width=256, length=256, batch=8, grain=8, layers=5, precision="bf16", recompute="every 2")
 
     def test_of_a_bound(self):
-        self.holds(width=128, length=512, batch=4, grain=4, layers=4, fit="140 MiB")
+        self.holds(width=128, length=512, batch=4, grain=4, layers=8, fit="150 MiB")
 
     def test_of_scores_that_are_kept(self):
-        self.holds(backend="naive", width=64, length=1024, batch=1, layers=2, threads=1)
+        self.holds(backend="naive", width=64, length=1024, batch=2, grain=2, layers=2, threads=1)
 
 
 if __name__ == "__main__":

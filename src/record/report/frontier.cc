@@ -109,7 +109,9 @@ std::string legend(const std::vector<std::string>& names, const Inks& inks) {
   return script;
 }
 
-std::string frontier_script(const std::vector<MemoryPoint>& points, const Inks& inks) {
+/// names: of the policies, in the order of the legend.
+std::string frontier_script(const std::vector<MemoryPoint>& points, const std::vector<std::string>& names,
+                            const Inks& inks) {
   std::vector<double> bytes, seconds;
   for (const MemoryPoint& point : points) {
     bytes.push_back(point.bytes / kMiB);
@@ -118,7 +120,6 @@ std::string frontier_script(const std::vector<MemoryPoint>& points, const Inks& 
   Axis x = logarithmic_over(bytes);
   const Axis y = logarithmic_over(seconds);
   x.high *= std::pow(x.high / x.low, 0.12);  // room for the labels
-  const std::vector<std::string> names = policies(points);
   std::string script = plot::style(inks) + axis_text("x", x) + axis_text("y", y), plots;
   script += "set tmargin 3\nset xlabel 'peak memory (MiB)'\nset ylabel 'time of a step (s)'\n" +
             legend(names, inks);
@@ -348,7 +349,7 @@ Shown frontier_figure(const Study& study) {
                    [](const MemoryPoint& a, const MemoryPoint& b) { return a.bytes < b.bytes; });
   Shown shown;
   shown.figure = {"frontier", "Time of a step against peak memory, by recompute policy and length", 760, 460,
-                  [points](const Inks& inks) { return frontier_script(points, inks); }};
+                  [points, names](const Inks& inks) { return frontier_script(points, names, inks); }};
   shown.heading = "Time against memory";
   shown.caption =
       "Median time of an optimizer step against the peak of the process less what it held before the model. "
