@@ -94,7 +94,7 @@ TEST(ClaimFiles, KeysAreThoseOfTheConfiguration) {
   };
   EXPECT_EQ(error_of("model.hidden = 3, alpha = 0"), "no error");
   EXPECT_EQ(error_of("model.hiden = 3"),
-            "c.toml:7:7: model.hiden is no key of the configuration: did you mean model.hidden?");
+            "c.toml:7:13: model.hiden is no key of the configuration: did you mean model.hidden?");
   EXPECT_EQ(error_of("no.such.thing = 3"),
             "c.toml:7:15: no.such.thing is no key of the configuration: docs/config.md lists them all");
 }
