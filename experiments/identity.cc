@@ -19,7 +19,8 @@ RunIdentity identify(const PlannedRun& run, const Dataset& dataset, std::string_
   const std::string inputs =
       fmt::format("{}\nbackend = {}\ncorpus = {}\nweights = {}\nfirst sample = {}\n", canonical(config),
                   config.run.backend, dataset.fingerprint(), weights, run.first_sample);
-  return {hash128(inputs), hash128(fmt::format("{}numerics = {}\n", inputs, numerics_of(config.train.precision)))};
+  return {hash128(inputs),
+          hash128(fmt::format("{}numerics = {}\n", inputs, numerics_of(config.train.precision)))};
 }
 
 }  // namespace fovea

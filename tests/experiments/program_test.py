@@ -362,7 +362,7 @@ class Explain(ProgramTest):
         text = self.fovea("run", "gqa.toml", "--dry-run").stdout
         lines = text.splitlines()
         self.assertEqual(len(lines), 1 + 8 + 1)
-        self.assertRegex(lines[1], r"^mha-s0 +\S+ +4\.10k +32 +\S+ KiB +\S+ MFLOP$")
+        self.assertRegex(lines[1], r"^mha-s0 +\S+ +4\.10k +32 +\S+ MiB +\S+ MFLOP$")
         self.assertRegex(lines[2], r"^g2-mean-a0-s0 .* mha-s0$")
         self.assertRegex(lines[-1], r"^8 runs, ")
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["corpus.txt", "gqa.toml", "tiny.toml"])

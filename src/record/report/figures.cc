@@ -123,12 +123,12 @@ std::string quality_script(const std::vector<Curve>& curves, const Inks& inks) {
     labels.push_back(
         {plot::label_of(curve.role, curve.conversion), colour, y.fraction(mean(curve.groups[0]->loss))});
   }
-  const std::string at = "graph 0.16|right";
-  // the left sixth is for the labels: caches are smallest there and the curves farthest apart
-  const double span = std::max(std::log(high / low), std::log(2.0)) / 0.76;
+  const std::string at = "graph 0.20|right";
+  // the left fifth is for the labels: caches are smallest there and the curves farthest apart
+  const double span = std::max(std::log(high / low), std::log(2.0)) / 0.72;
   return plot::style(inks) + blocks +
-         fmt::format("set logscale x 2\nset xrange [{}:{}]\nset xtics ({})\n", low * std::exp(-0.19 * span),
-                     low * std::exp(0.81 * span), ticks) +
+         fmt::format("set logscale x 2\nset xrange [{}:{}]\nset xtics ({})\n", low * std::exp(-0.23 * span),
+                     low * std::exp(0.77 * span), ticks) +
          fmt::format("{}set yrange [{}:{}]\nset ytics {}\n", y.logarithmic ? "set logscale y\n" : "", y.low,
                      y.high, y.ticks_for_gnuplot()) +
          "set bmargin 5\nset xlabel 'KV cache per token' offset 0,-0.9\nset ylabel 'held-out loss "
@@ -168,7 +168,7 @@ std::string alpha_script(const Study& study, const Inks& inks) {
     if (g.role == RunRole::uptrained) losses.push_back(mean(g.loss));
   for (const Group* g : mha) losses.push_back(mean(g->loss));
   const Axis y = plot::axis_over(losses);
-  const double left = 0.085, right = 0.86, gap = 0.02;
+  const double left = 0.085, right = 0.805, gap = 0.02;
   const double width =
       (right - left - gap * static_cast<double>(kv_heads.size() - 1)) / static_cast<double>(kv_heads.size());
   std::string script = plot::style(inks) + points_block("mha", mha, alpha_of);
