@@ -1,5 +1,7 @@
 #include "train/run.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <numbers>
@@ -26,6 +28,12 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// What a study's process has freed but keeps would be taken again by the run, and hide what it needs.
+int64 resident_without_free_memory() {
+  ::malloc_trim(0);
+  return resident_bytes();
+}
+
 // One run in progress: the trainer, its journal, and the record that becomes run.h5.
 class Run {
  public:
@@ -35,7 +43,7 @@ class Run {
         dataset_(dataset),
         progress_(progress),
         notice_(notice),
-        resident_before_(resident_bytes()),
+        resident_before_(resident_without_free_memory()),
         threads_(threads),
         provenance_(collect_provenance(threads, job.config.run.backend, job.command)),
         trainer_(job.config, dataset, backend_named(job.config.run.backend), threads, job.first_sample),
