@@ -86,7 +86,7 @@ std::string describe_prediction(const Config& config, int64 threads) {
   line("  activations (arena)", bytes_text(p.arena_bytes()));
   line("  scratch", bytes_text(p.scratch_bytes));
   line("  batch, tables", bytes_text(p.batch_bytes + p.table_bytes + p.host_bytes));
-  line("  libraries and code", bytes_text(p.library_bytes));
+  line("  libraries and code", bytes_text(p.overhead_bytes));
   return text;
 }
 

@@ -34,15 +34,15 @@ struct TrainingPlan {
   int64 batch_bytes = 0;  ///< tokens and losses
   int64 table_bytes = 0;  ///< RoPE's
   int64 scratch_bytes = 0;
-  int64 host_bytes = 0;     ///< the batch as it is read
-  int64 library_bytes = 0;  ///< library_memory.h
+  int64 host_bytes = 0;      ///< the batch as it is read
+  int64 overhead_bytes = 0;  ///< code and libraries: library_memory.h
   int64 arena_bytes() const { return std::max(train.bytes, evaluate.bytes); }
   /// Of the buffers that a trainer allocates.
   int64 buffer_bytes() const {
     return state_bytes + batch_bytes + table_bytes + scratch_bytes + arena_bytes();
   }
   /// By how much the process grows.
-  int64 predicted_bytes() const { return buffer_bytes() + host_bytes + library_bytes; }
+  int64 predicted_bytes() const { return buffer_bytes() + host_bytes + overhead_bytes; }
   double train_flops_per_token() const { return train_flops / static_cast<double>(shape.grain_rows()); }
 };
 

@@ -1,35 +1,19 @@
 #include "train/run.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <thread>
 
-#include "config/load.h"
 #include "convert/safetensors.h"
-#include "core/file.h"
-#include "helpers.h"
 #include "record/journal.h"
-#include "record/run_file.h"
+#include "runs.h"
 #include "tests/record/event_reader.h"
-#include "train/checkpoint.h"
-
-extern char** environ;
 
 namespace fovea {
 namespace {
 
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-constexpr int kKilled = -1;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kSanitized = true;
@@ -38,94 +22,6 @@ constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(th
 #else
 constexpr bool kSanitized = false;
 #endif
-
-// The run in another process.
-class Child {
- public:
-  Child(const SmallRun& run, const fs::path& directory, int threads, int stop_after) {
-    const fs::path config = run.folder / "config.toml";
-    std::ofstream(config) << toml_text(run.config);
-    std::string words[] = {FOVEA_TRAIN_CHILD, config.string(), directory.string(), std::to_string(threads),
-                           std::to_string(stop_after)};
-    char* arguments[] = {words[0].data(), words[1].data(), words[2].data(),
-                         words[3].data(), words[4].data(), nullptr};
-    FOVEA_CHECK(::posix_spawn(&pid_, words[0].c_str(), nullptr, nullptr, arguments, environ) == 0,
-                "no child");
-  }
-  Child(const Child&) = delete;
-  ~Child() { wait(); }
-  void kill() { ::kill(pid_, SIGKILL); }
-  /// Its exit status, or kKilled.
-  int wait() {
-    if (pid_ > 0) {
-      int status = 0;
-      ::waitpid(pid_, &status, 0);
-      pid_ = 0;
-      result_ = WIFEXITED(status) ? WEXITSTATUS(status) : kKilled;
-    }
-    return result_;
-  }
-
- private:
-  pid_t pid_ = 0;
-  int result_ = 0;
-};
-
-constexpr int kDone = static_cast<int>(ExitCode::done),
-              kInterrupted = static_cast<int>(ExitCode::interrupted);
-
-// All that a reader of results would see, but for times.
-struct Outcome {
-  std::string model;
-  std::vector<double> losses, norms, evaluations;
-  std::vector<int64> steps, evaluated_at;
-};
-Outcome outcome_of(const fs::path& directory) {
-  const RunRecord record = read_run_file(directory / kRunFileName);
-  EXPECT_EQ(record.state, RunState::done);
-  Outcome outcome{read_file(directory / kModelFileName),
-                  record.series.train_loss,
-                  record.series.grad_norm,
-                  {},
-                  record.series.step,
-                  {}};
-  for (const Evaluation& evaluation : record.evaluations) {
-    outcome.evaluations.push_back(evaluation.loss);
-    outcome.evaluated_at.push_back(evaluation.step);
-  }
-  return outcome;
-}
-
-void expect_equal(const Outcome& actual, const Outcome& expected) {
-  EXPECT_EQ(actual.steps, expected.steps);
-  EXPECT_EQ(actual.losses, expected.losses);
-  EXPECT_EQ(actual.norms, expected.norms);
-  EXPECT_EQ(actual.evaluated_at, expected.evaluated_at);
-  EXPECT_EQ(actual.evaluations, expected.evaluations);
-  EXPECT_TRUE(actual.model == expected.model) << "another model";
-}
-
-class Runs : public testing::Test {
- protected:
-  Runs() {
-    run.config.train.evaluate_every = 4;
-    run.config.model.dropout = 0.1;
-    run.config.train.batch = 5;  // no multiple of the grain
-    run.config.train.tokens = 10 * 5 * 16;
-  }
-  RunState execute(const fs::path& directory, int threads = 1) {
-    const Dataset dataset = run.dataset();
-    return execute_run(job_of(run.config, directory), dataset, threads,
-                       [this](const RunProgress& now) { progress.push_back(now); });
-  }
-  Outcome calm() {
-    EXPECT_EQ(execute(run.folder / "calm"), RunState::done);
-    return outcome_of(run.folder / "calm");
-  }
-
-  SmallRun run;
-  std::vector<RunProgress> progress;
-};
 
 TEST_F(Runs, LeaveARecordAJournalAndAModel) {
   const fs::path directory = run.folder / "run";
@@ -223,40 +119,6 @@ TEST_F(Runs, LeaveTheSameModelHoweverTheyAreRun) {
   EXPECT_EQ(canonical(config_from_text(info.config, "config")), canonical(run.config));
 }
 
-// Stopped after any step, as often as there are steps, and resumed, each time on another number of threads.
-TEST_F(Runs, StoppedAndResumedComeToTheSameBits) {
-  const Outcome expected = calm();
-  const fs::path directory = run.folder / "stopped";
-  for (int step = 1; step < 10; ++step) {
-    Child child(run, directory, 1 + step % 3, step);
-    ASSERT_EQ(child.wait(), kInterrupted) << step;
-    ASSERT_EQ(latest_checkpoint(directory / "checkpoints"), checkpoint_path(directory / "checkpoints", step));
-    const RunRecord record = read_run_file(directory / kRunFileName);
-    EXPECT_EQ(record.state, RunState::interrupted);
-    EXPECT_EQ(record.series.size(), static_cast<size_t>(step));
-    EXPECT_FALSE(fs::exists(directory / kModelFileName));
-  }
-  Child child(run, directory, 2, 0);
-  ASSERT_EQ(child.wait(), kDone);
-  expect_equal(outcome_of(directory), expected);
-  EXPECT_EQ(read_journal(directory / kJournalFileName).begins.size(), 10u);
-}
-
-// Stopped once in the middle, and resumed within this process.
-TEST_F(Runs, StoppedInTheMiddleAndResumedElsewhere) {
-  const Outcome expected = calm();
-  for (const int threads : {1, 3}) {
-    const fs::path directory = run.folder / fmt::format("stopped{}", threads);
-    Child child(run, directory, 2, 3);
-    ASSERT_EQ(child.wait(), kInterrupted);
-    EXPECT_EQ(read_run_file(directory / kRunFileName).series.size(), 3u);
-    progress.clear();
-    ASSERT_EQ(execute(directory, threads), RunState::done);
-    EXPECT_EQ(progress.front().step, 4);
-    expect_equal(outcome_of(directory), expected);
-  }
-}
-
 // What TensorBoard sees is what the record says, each step once, however the run was stopped.
 TEST_F(Runs, TheirEventFilesSayWhatTheirRecordsSay) {
   run.config.run.tensorboard = true;
@@ -301,161 +163,6 @@ TEST_F(Runs, TheirEventFilesSayWhatTheirRecordsSay) {
 TEST_F(Runs, WriteNoEventFilesUnasked) {
   ASSERT_EQ(execute(run.folder / "plain", 1), RunState::done);
   EXPECT_FALSE(fs::exists(run.folder / "plain" / "tensorboard"));
-}
-
-// Killed without warning at moments that differ, wherever that is: in a step, a checkpoint, an evaluation.
-TEST_F(Runs, KilledAndStartedAgainComeToTheSameBits) {
-  run.config.train.checkpoint_every = 1;
-  run.config.train.evaluate_every = 1;
-  run.config.train.batch = 20;
-  run.config.train.tokens = 40 * 20 * 16;
-  const Outcome expected = calm();
-  const fs::path directory = run.folder / "killed";
-  int killed = 0;
-  for (const int milliseconds : {5, 60, 90, 40, 130, 75, 110}) {
-    Child child(run, directory, 2, 0);
-    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-    child.kill();
-    killed += child.wait() == kKilled;
-  }
-  EXPECT_GE(killed, 2);
-  Child child(run, directory, 1, 0);
-  ASSERT_EQ(child.wait(), kDone);
-  expect_equal(outcome_of(directory), expected);
-  for (const auto& entry : fs::directory_iterator(directory / "checkpoints"))
-    EXPECT_THAT(entry.path().filename().string(), testing::EndsWith(".safetensors"));
-}
-
-// At once, before a window is evaluated, on the way and at the end.
-TEST_F(Runs, StoppedInAnEvaluationRepeatIt) {
-  const Outcome expected = calm();
-  const fs::path directory = run.folder / "stopped";
-  for (const int step : {4, 8, 10}) {
-    Child child(run, directory, 2, -step);
-    ASSERT_EQ(child.wait(), kInterrupted) << step;
-    ASSERT_EQ(latest_checkpoint(directory / "checkpoints"), checkpoint_path(directory / "checkpoints", step));
-    const RunRecord record = read_run_file(directory / kRunFileName);
-    EXPECT_EQ(record.series.size(), static_cast<size_t>(step));
-    EXPECT_EQ(record.evaluations.size(), static_cast<size_t>(step - 1) / 4);
-  }
-  Child child(run, directory, 1, 0);
-  ASSERT_EQ(child.wait(), kDone);
-  expect_equal(outcome_of(directory), expected);
-}
-
-class DamagedCheckpoints : public Runs {
- protected:
-  DamagedCheckpoints() {
-    expected = calm();
-    run.config.train.checkpoint_every = 1;
-    Child child(run, directory, 1, 5);
-    EXPECT_EQ(child.wait(), kInterrupted);
-    last = checkpoint_path(directory / "checkpoints", 5);
-    before = checkpoint_path(directory / "checkpoints", 4);
-  }
-  void damage(const fs::path& path) {
-    std::string data = read_file(path);
-    data[data.size() / 2] ^= 1;
-    write_file_atomically(path, data);
-  }
-  RunState resume(ResumeFrom from) {
-    RunJob job = job_of(run.config, directory);
-    job.resume = from;
-    const Dataset dataset = run.dataset();
-    return execute_run(
-        job, dataset, 1, [](const RunProgress&) {},
-        [this](const std::string& line) { notices.push_back(line); });
-  }
-
-  Outcome expected;
-  fs::path directory = run.folder / "damaged", last, before;
-  std::vector<std::string> notices;
-};
-
-TEST_F(DamagedCheckpoints, AreRefusedByNameAndTheOneBeforeServesWhenAsked) {
-  damage(last);
-  const auto latest = [&] { resume(ResumeFrom::latest); };
-  EXPECT_THAT(error_of(latest, ExitCode::input),
-              testing::AllOf(testing::StartsWith(last.string() + ": "), HasSubstr("damaged"),
-                             HasSubstr("--resume intact"), HasSubstr("remove " + directory.string())));
-  EXPECT_THAT(error_of(latest, ExitCode::input), HasSubstr("damaged"));  // and again
-  ASSERT_EQ(resume(ResumeFrom::intact), RunState::done);
-  ASSERT_EQ(notices.size(), 1u);
-  EXPECT_THAT(notices[0], testing::AllOf(testing::StartsWith(last.string() + ": "), HasSubstr("damaged"),
-                                         HasSubstr("after step 4 is computed again")));
-  EXPECT_TRUE(fs::exists(last.string() + ".refused"));
-  expect_equal(outcome_of(directory), expected);
-}
-
-TEST_F(DamagedCheckpoints, TruncatedOrStaleAreRefusedToo) {
-  const std::string whole = read_file(last);
-  write_file_atomically(last, whole.substr(0, whole.size() - 5));
-  EXPECT_THAT(error_of([&] { resume(ResumeFrom::latest); }, ExitCode::input),
-              testing::AllOf(HasSubstr("truncated"), HasSubstr("--resume intact")));
-  write_file_atomically(last, whole);
-  run.config.train.lr *= 2;
-  RunJob other = job_of(run.config, directory);
-  other.identity[0] = 'f';
-  const Dataset dataset = run.dataset();
-  EXPECT_THAT(error_of([&] { execute_run(other, dataset, 1, [](const RunProgress&) {}); }, ExitCode::input),
-              testing::AllOf(testing::StartsWith(last.string() + ": is stale"), HasSubstr("train.lr")));
-  run.config.train.lr /= 2;
-  ASSERT_EQ(resume(ResumeFrom::latest), RunState::done);
-  EXPECT_THAT(notices, testing::IsEmpty());
-  expect_equal(outcome_of(directory), expected);
-}
-
-TEST_F(DamagedCheckpoints, AllOfThemLeaveNothingToGoOnFrom) {
-  damage(last);
-  damage(before);
-  EXPECT_THAT(error_of([&] { resume(ResumeFrom::intact); }, ExitCode::input),
-              testing::AllOf(HasSubstr(last.string()), HasSubstr(before.string()),
-                             HasSubstr("remove " + directory.string())));
-  EXPECT_TRUE(fs::exists(last));
-}
-
-// A folder stands where a file must go: no room would be the same, but for the reason.
-class RefusedWrites : public DamagedCheckpoints {};
-
-TEST_F(RefusedWrites, OfACheckpointLeaveTheOneBeforeAndTrainingGoesOn) {
-  const Dataset dataset = run.dataset();
-  const auto in_the_way = [this](const RunProgress&) {  // called first after step 6
-    fs::create_directories(checkpoint_path(directory / "checkpoints", 7) / "x");
-  };
-  ASSERT_EQ(execute_run(job_of(run.config, directory), dataset, 1, in_the_way,
-                        [this](const std::string& line) { notices.push_back(line); }),
-            RunState::done);
-  ASSERT_EQ(notices.size(), 2u);
-  EXPECT_THAT(notices[0],
-              testing::AllOf(testing::StartsWith("step 7: "), HasSubstr("cannot be written: Is a directory"),
-                             HasSubstr("training goes on; the last checkpoint is that of step 6")));
-  EXPECT_THAT(notices[1], HasSubstr("step 8: the disk takes what is written again"));
-  expect_equal(outcome_of(directory), expected);
-}
-
-TEST_F(RefusedWrites, OfResultsAreTriedAgainForAWhile) {
-  fs::create_directories(directory / kModelFileName / "x");
-  RunJob job = job_of(run.config, directory);
-  job.patience_seconds = 0.3;
-  const Dataset dataset = run.dataset();
-  const auto keep = [this](const std::string& line) { notices.push_back(line); };
-  ASSERT_EQ(execute_run(
-                job, dataset, 1, [](const RunProgress&) {}, keep),
-            RunState::interrupted);
-  ASSERT_GE(notices.size(), 2u);
-  EXPECT_THAT(notices[0], testing::AllOf(HasSubstr("model.safetensors"), HasSubstr("trying again")));
-  EXPECT_THAT(notices[1], HasSubstr("goes on from step 9"));
-  EXPECT_EQ(read_run_file(directory / kRunFileName).state, RunState::interrupted);
-  job.patience_seconds = 60;
-  std::thread mender([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
-    fs::remove_all(directory / kModelFileName);
-  });
-  EXPECT_EQ(execute_run(
-                job, dataset, 1, [](const RunProgress&) {}, keep),
-            RunState::done);
-  mender.join();
-  expect_equal(outcome_of(directory), expected);
 }
 
 TEST_F(Runs, ThatFailSayWhyInTheirRecord) {
@@ -535,8 +242,8 @@ TEST_F(Runs, MeasureTheMemoryThatWasPredicted) {
   const double ratio =
       static_cast<double>(memory.measured_peak_bytes) / static_cast<double>(memory.predicted_bytes);
   RecordProperty("measured_over_predicted", fmt::format("{:.3f}", ratio));
-  EXPECT_GT(ratio, 0.8);
-  EXPECT_LT(ratio, 1.3);
+  EXPECT_GT(ratio, 0.9);
+  EXPECT_LT(ratio, 1.1);
 }
 
 }  // namespace
