@@ -61,6 +61,14 @@ TEST(Findings, CurvesThatOverlapAreNotRanked) {
               HasSubstr("It is not ranked before hidden=2,seed=0 (1.433)"));
 }
 
+// A backend's results are its own: a run with another is no second seed.
+TEST(Groups, DifferInWhatIdentifiesARun) {
+  for (const char* path : {"run.backend", "model.hidden", "train.recompute", "init.from"})
+    EXPECT_FALSE(report::is_aside(path)) << path;
+  for (const char* path : {"train.seed", "run.threads", "run.tensorboard", "study.seeds", "data.cache"})
+    EXPECT_TRUE(report::is_aside(path)) << path;
+}
+
 TEST(Cited, IntervalsAreTheTextbooks) {
   using namespace report;
   const Sample a = {{1.0, ""}, {1.2, ""}, {1.4, ""}};

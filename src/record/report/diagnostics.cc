@@ -9,12 +9,6 @@
 namespace fovea::report {
 namespace {
 
-/// What is no difference between groups: the seed, and what is no part of a run's identity.
-bool is_aside(const std::string& path) {
-  return path == "train.seed" || path == "data.cache" || path.starts_with("study.") ||
-         path.starts_with("run.");
-}
-
 const AttributeValue* value_of(const Run& run, const std::string& path) {
   for (const Attribute& attribute : run.record->attributes)
     if (attribute.path == path) return &attribute.value;

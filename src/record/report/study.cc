@@ -34,12 +34,6 @@ Run load_run(const std::filesystem::path& directory, const StudyRun& entry) {
   return run;
 }
 
-/// What may differ between runs of one group: the seed, and what is no part of a run's identity.
-bool is_aside(const std::string& path) {
-  return path == "train.seed" || path == "data.cache" || path.starts_with("study.") ||
-         path.starts_with("run.");
-}
-
 /// Of plain runs only the configuration knows what they differ in. A key that one program had and the other
 /// had not is no difference.
 bool same_but_for_the_seed(const RunRecord& a, const RunRecord& b) {
@@ -83,6 +77,11 @@ std::vector<T> distinct(const Study& study, Get get) {
 }
 
 }  // namespace
+
+bool is_aside(std::string_view path) {
+  return path == "train.seed" || path == "data.cache" || path.starts_with("study.") ||
+         (path.starts_with("run.") && path != "run.backend");
+}
 
 std::string Run::h5(const char* path) const {
   return fmt::format("{}/{}:{}", entry.directory, kRunFileName, path);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "record/inspection.h"
@@ -23,6 +24,10 @@ struct Run {
   std::string inspected(const std::string& path) const;  ///< "run/inspect.h5:/attention/entropy[2,1]"
   Datum datum(double value, const char* path) const { return {value, h5(path)}; }
 };
+
+/// Whether a key of the configuration may differ between runs of one group: the seed, and what is no part of
+/// a run's identity.
+bool is_aside(std::string_view path);
 
 /// Runs that differ by their seed alone.
 struct Group {

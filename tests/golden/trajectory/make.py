@@ -11,6 +11,7 @@ of noise, so that float32 and autocast are repeated from the same weights on the
 """
 import math
 import pathlib
+import sys
 import tomllib
 
 import h5py
@@ -20,26 +21,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "peers"))
+from draws import sample_start  # noqa: E402
+
 TOKENS, ORDERS = 8192, 6
-EVERY, DATA_ORDER = 20, 2  # data.held_out_every; RandomUse in src/core/random.h
+EVERY = 20  # data.held_out_every
 BETAS, EPSILON, FLOOR = (0.9, 0.95), 1e-8, 0.1  # the defaults of fovea's train.*
-
-
-def philox(key, high, low):
-    """Philox 4x32-10."""
-    mask = 0xFFFFFFFF
-    k0, k1 = key & mask, key >> 32
-    c = [low & mask, low >> 32, high & mask, high >> 32]
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ k0, b & mask, (a >> 32) ^ c[3] ^ k1, a & mask]
-        k0, k1 = (k0 + 0x9E3779B9) & mask, (k1 + 0xBB67AE85) & mask
-    return c
-
-
-def sample_start(seed, n, bound):
-    bits = philox(seed, DATA_ORDER << 32, n)
-    return (((bits[1] << 32) | bits[0]) * bound) >> 64
 
 
 def make_tokens(vocab):
