@@ -38,17 +38,22 @@ Block Decoder::embed(const StepContext& context) const {
   return x;
 }
 
+void Decoder::forward(const StepContext& context, size_t layer, const View& x, Saved& saved, const View& y,
+                      const BlockVisitor& visit) const {
+  blocks_[layer].fill(context, tables(), x, saved);
+  if (visit && !context.stream.planning()) {
+    context.stream.synchronize();
+    visit(static_cast<int64>(layer), saved);
+  }
+  blocks_[layer].finish(context, saved, y);
+}
+
 Block Decoder::run_forward(const StepContext& context, const BlockVisitor& visit) const {
   Block x = embed(context);
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     Block y = context.take("x", context.precision.residual, {context.batch.rows(), shape_.width});
     Saved saved;
-    blocks_[layer].fill(context, tables(), x, saved);
-    blocks_[layer].finish(context, saved, y);
-    if (visit && !context.stream.planning()) {
-      context.stream.synchronize();
-      visit(static_cast<int64>(layer), saved);
-    }
+    forward(context, layer, x, saved, y, visit);
     x = std::move(y);
   }
   return x;
@@ -81,7 +86,7 @@ void Decoder::logits(const StepContext& context, const View& logits) const {
 }
 
 void Decoder::train(const StepContext& context, const View& losses, double gradient_scale,
-                    const RecomputePolicy& policy) const {
+                    const RecomputePolicy& policy, const BlockVisitor& visit) const {
   const Precision& precision = context.precision;
   const int64 n = context.batch.rows(), c = shape_.width;
   const size_t layers = blocks_.size();
@@ -91,8 +96,7 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
   x[0] = embed(context);
   for (size_t l = 0; l < layers; ++l) {
     x[l + 1] = context.take("x", precision.residual, {n, c});
-    blocks_[l].fill(context, tables(), x[l], saved[l]);
-    blocks_[l].finish(context, saved[l], x[l + 1]);
+    forward(context, l, x[l], saved[l], x[l + 1], visit);
     saved[l].drop(policy.drops(static_cast<int64>(l)));
   }
 

@@ -218,11 +218,11 @@ std::vector<double> SmallModel::losses() {
   return losses_now();
 }
 
-Step SmallModel::train(bool from_zero, Probe* probe) {
+Step SmallModel::train(bool from_zero, Probe* probe, const Decoder::BlockVisitor& visit) {
   std::memset(losses_.data(), 0xff, static_cast<size_t>(losses_.bytes()));
   if (from_zero) std::memset(gradients_.data(), 0, static_cast<size_t>(gradients_.bytes()));
   arena_.rewind();
-  decoder_.train(context(stream_, arena_, probe), losses_, kGradientScale, how_.policy);
+  decoder_.train(context(stream_, arena_, probe), losses_, kGradientScale, how_.policy, visit);
   stream_.synchronize();
 
   Step step{.losses = losses_now()};

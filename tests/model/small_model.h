@@ -76,7 +76,7 @@ class SmallModel {
   std::vector<SlotCost> slot_costs() const;
 
   /// Forward and backward, from zero gradients or on top of what is there.
-  Step train(bool from_zero = true, Probe* probe = nullptr);
+  Step train(bool from_zero = true, Probe* probe = nullptr, const Decoder::BlockVisitor& visit = {});
   /// The losses of the forward alone, with the same dropout.
   std::vector<double> losses();
 
