@@ -16,7 +16,7 @@
 #include <string_view>
 
 #include "core/random.h"
-#include "kernels/bench/peak.h"
+#include "kernels/peak/peak.h"
 
 namespace fovea {
 namespace {
