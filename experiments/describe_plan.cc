@@ -5,6 +5,7 @@
 
 #include "data/dataset.h"
 #include "experiments/progress_line.h"
+#include "kernels/simd/instruction_set.h"
 #include "model/describe.h"
 #include "model/families.h"
 #include "train/plan.h"
@@ -19,6 +20,7 @@ int threads_or_all(int64 threads) {
 
 TrainingPlan plan_of(const Config& config, int64 threads) {
   const Backend backend = backend_named(config.run.backend);
+  use_instruction_set(instruction_set_named(config.run.instruction_set));  // workspaces go with it
   const Decoder decoder(decoder_shape(config.model, vocabulary_of(config.data)), step_shape(config).length,
                         precision_of(config.train, backend).wide);
   return plan_training(decoder, config, backend, threads_or_all(threads));

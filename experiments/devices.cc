@@ -9,6 +9,7 @@
 
 #include "experiments/progress_line.h"
 #include "kernels/attention/attention.h"
+#include "kernels/simd/instruction_set.h"
 #include "record/provenance.h"
 
 namespace fovea {
@@ -32,6 +33,9 @@ std::string describe_devices() {
   const Provenance machine = collect_provenance(0, "", {});
   std::string text =
       fmt::format("processor  {}, {} cores, up to {}\n", machine.cpu, machine.cores, machine.instruction_set);
+  for (const InstructionSet set : instruction_sets())
+    text += fmt::format("kernels    {:<11} {}{}\n", name_of(set), describe(set),
+                        set == instruction_set() ? " (in use)" : "");
   text += fmt::format("threads    {} at once\n", std::thread::hardware_concurrency());
   text += fmt::format("memory     {}\n", bytes_text(machine.memory_bytes));
   for (const AttentionBackend* backend : attention_backends())

@@ -9,6 +9,7 @@
 #include "experiments/head_statistics.h"
 #include "experiments/sequence_pass.h"
 #include "experiments/tokens.h"
+#include "kernels/simd/instruction_set.h"
 #include "record/provenance.h"
 #include "record/study_index.h"
 #include "train/checkpoint.h"
@@ -192,6 +193,7 @@ Inspection inspect(const ModelFile& model, const InspectOptions& options) {
   inspection.text = material.text.source;
   inspection.provenance =
       collect_provenance(options.threads, std::string(name_of(options.backend)), options.command);
+  inspection.provenance.used_instruction_set = name_of(instruction_set());
   describe_shape(inspection, decoder);
   inspection.sequences = material.text.sequences;
   inspection.length = material.text.length;

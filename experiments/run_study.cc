@@ -16,6 +16,7 @@
 #include "experiments/numerics.h"
 #include "experiments/progress_line.h"
 #include "experiments/study_lock.h"
+#include "kernels/simd/instruction_set.h"
 #include "record/run_file.h"
 #include "record/study_index.h"
 #include "train/checkpoint.h"
@@ -396,6 +397,8 @@ ExitCode Scheduler::run() {
 }  // namespace
 
 ExitCode run_study(const StudyPlan& plan, const StudyOptions& options) {
+  // What the machine lacks is said before anything is begun.
+  for (const PlannedRun& run : plan.runs) instruction_set_named(run.config.run.instruction_set);
   return Scheduler(plan, options).run();
 }
 

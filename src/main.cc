@@ -14,6 +14,7 @@
 #include "experiments/run_study.h"
 #include "experiments/score.h"
 #include "experiments/selftest.h"
+#include "kernels/matmul/library.h"
 #include "record/report/report.h"
 #include "record/study_index.h"
 
@@ -34,8 +35,8 @@ CLI::Validator one_of(std::vector<std::string> words) {
 
 // What the subcommands take; one struct, since CLI11 binds options to places that outlive the parsing.
 struct Arguments {
-  std::string config, directory, source, destination, in, out, text, backend = "auto", stale = "rerun",
-                                                                     resume = "latest";
+  std::string config, directory, source, destination, in, out, text,
+      backend = "auto", instruction_set = "auto", stale = "rerun", resume = "latest";
   std::vector<std::string> overrides, command, claims;
   int64 jobs = 1, threads = 0, sequences = 8, group = 2;
   bool dry_run = false, quiet = false;
@@ -81,6 +82,12 @@ ExitCode report(const Arguments& a) {
   return ExitCode::done;
 }
 
+void choose_instruction_set(const Arguments& a) {
+  const InstructionSet set = instruction_set_named(a.instruction_set);
+  use_instruction_set(set);
+  limit_matrix_library(set);
+}
+
 ExitCode inspect_models(const Arguments& a) {
   InspectOptions options;
   options.text = a.text;
@@ -108,6 +115,11 @@ class Commands {
     CLI::App* sub = app_.add_subcommand(name, what);
     sub->group("Commands")->footer("")->callback([this, action] { code_ = action(a_); });
     return sub;
+  }
+  void add_instruction_set(CLI::App* sub) {
+    sub->add_option("--instruction-set", a_.instruction_set,
+                    "what the kernels may be made of, as fovea devices lists it; auto (else): the widest")
+        ->type_name("NAME");
   }
   void add_backend(CLI::App* sub) {
     sub->add_option("--backend", a_.backend, "cpu (auto), naive or reference (fp64)")->type_name("NAME");
@@ -208,16 +220,22 @@ void Commands::add_models() {
 void Commands::add_machine() {
   CLI::App* sub =
       command("attention", "Solve one attention problem, forward and backward", [](const Arguments& a) {
+        choose_instruction_set(a);
         run_attention_file(a.in, a.out, backend_named(a.backend), all_threads(a.threads));
         return ExitCode::done;
       });
   sub->add_option("IN", a_.in, "HDF5 file with q, k, v ...")->required();
   sub->add_option("--out", a_.out, "HDF5 file to write")->type_name("FILE")->required();
   add_backend(sub);
+  add_instruction_set(sub);
 
   sub = command("selftest", "Hold a backend's attention to the fp64 oracle on this machine",
-                [](const Arguments& a) { return selftest(a.backend, all_threads(a.threads)); });
+                [](const Arguments& a) {
+                  choose_instruction_set(a);
+                  return selftest(a.backend, all_threads(a.threads));
+                });
   add_backend(sub);
+  add_instruction_set(sub);
 
   command("devices", "Say which backends, instruction sets, threads, GPUs and launchers are there",
           [](const Arguments&) {

@@ -7,6 +7,8 @@
 #include <map>
 #include <string_view>
 
+#include "kernels/simd/instruction_set.h"
+
 namespace fovea {
 namespace {
 
@@ -74,6 +76,7 @@ Compiled& compiled_for(const Gemm& g) {
 }  // namespace
 
 bool multiply_bf16(const Gemm& g) {
+  if (!has_bf16_dot()) return false;
   Compiled& compiled = compiled_for(g);
   if (!compiled.primitive) return false;
   thread_local dnnl::stream stream(engine());

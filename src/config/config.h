@@ -77,9 +77,10 @@ struct InitConfig {
 };
 
 struct RunConfig {
-  std::string backend = "auto";  // auto cpu naive reference
-  int64 threads = 0;             // 0: all there are
-  bool tensorboard = false;      // event files beside run.h5
+  std::string backend = "auto";          // auto cpu naive reference
+  int64 threads = 0;                     // 0: all there are
+  std::string instruction_set = "auto";  // auto: the widest there is; kernels/simd/instruction_set.h
+  bool tensorboard = false;              // event files beside run.h5
 };
 
 /// A GQA-against-MHA study: kv_heads x initialisations x alphas x seeds, with controls.

@@ -55,6 +55,7 @@ void write_provenance(const Group& root, const Provenance& p) {
   each_provenance(
       p, [&](const char* key, const std::string& v) { group.set_attribute(".", key, v); },
       [&](const char* key, int64 v) { group.set_attribute(".", key, v); });
+  group.set_attribute(".", "used_instruction_set", p.used_instruction_set);
   group.set_attribute(".", "dirty", p.dirty);
 }
 
@@ -64,6 +65,8 @@ Provenance read_provenance(const Group& root) {
   each_provenance(
       p, [&](const char* key, std::string& v) { v = group.attribute<std::string>(".", key); },
       [&](const char* key, int64& v) { v = group.attribute<int64>(".", key); });
+  if (group.has_attribute(".", "used_instruction_set"))
+    p.used_instruction_set = group.attribute<std::string>(".", "used_instruction_set");
   p.dirty = group.attribute<bool>(".", "dirty");
   return p;
 }

@@ -43,6 +43,7 @@ struct Provenance {
   std::string backend;
   std::string started, finished;  ///< UTC, ISO 8601: "2026-11-25T12:00:00Z"; empty: not yet
   std::string command;
+  std::string used_instruction_set;  ///< what the kernels used; empty in files older than the choice
 };
 
 struct CorpusRecord {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/file.h"
+#include "kernels/matmul/library.h"
 #include "record/event_file.h"
 #include "record/journal.h"
 #include "record/provenance.h"
@@ -367,6 +368,7 @@ RunRecord Run::record(RunState state, const std::string& error) const {
                                  value.unit, value.source});
   record.attributes.push_back({"numerics", job_.numerics, "", "program"});
   record.provenance = provenance_;
+  record.provenance.used_instruction_set = name_of(instruction_set());
   record.provenance.finished = utc_now();
   record.seed = job_.seed;
   record.corpus = {describe(dataset_), dataset_.fingerprint()};
@@ -391,6 +393,10 @@ RunRecord Run::record(RunState state, const std::string& error) const {
 
 RunState execute_run(const RunJob& job, const Dataset& dataset, int threads, const ProgressSink& progress,
                      const NoticeSink& notice) {
+  const InstructionSet set = instruction_set_named(job.config.run.instruction_set);
+  use_instruction_set(set);
+  if (!limit_matrix_library(set) && notice)
+    notice(fmt::format("matrix products do not keep to {}: their library was in use before", name_of(set)));
   return Run(job, dataset, threads, progress, notice).execute();
 }
 

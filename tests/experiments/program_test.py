@@ -282,8 +282,34 @@ class Machine(ProgramTest):
 
     def test_devices(self):
         text = self.fovea("devices").stdout
-        for word in ("processor", "threads", "reference", "naive", "cpu", "GPU", "mpirun", "srun"):
+        for word in ("processor", "portable", "threads", "reference", "naive", "cpu", "GPU", "mpirun", "srun"):
             self.assertIn(word, text)
+        self.assertEqual(text.count("(in use)"), 1)
+
+    def instruction_sets(self):
+        return [line.split()[1] for line in self.fovea("devices").stdout.splitlines() if line.startswith("kernels")]
+
+    def test_each_instruction_set_does_what_it_is_asked_for(self):
+        case = GOLDEN / "attention/f32_gqa_causal.h5"
+        expected = values(case, "/expected/out")
+        sets = self.instruction_sets()
+        self.assertEqual(sets[0], "portable")
+        for name in sets:
+            self.assertIn(" 0 failed", self.fovea("selftest", "--backend", "cpu", "--instruction-set", name).stdout)
+            self.fovea("attention", case, "--out", f"{name}.h5", "--instruction-set", name)
+            self.assertLess(furthest(values(self.folder / f"{name}.h5", "/out"), expected), 1e-5)
+        line = self.refused(USAGE, "selftest", "--instruction-set", "sse9")
+        self.assertIn("portable, avx2", line)
+
+    def test_a_run_keeps_to_its_instruction_set_and_says_which(self):
+        for name in {"auto", *self.instruction_sets()}:
+            self.fovea("run", "tiny.toml", f"run.instruction_set={name}", "--out", name, "--quiet")
+            (run,) = self.index(name).values()
+            file = self.folder / name / run["directory"] / "run.h5"
+            self.assertEqual(attribute(file, "/provenance/used_instruction_set"),
+                             self.instruction_sets()[-1] if name == "auto" else name)
+        # Other instructions sum in another order, and the libraries too.
+        self.assertNotEqual(self.losses("auto"), self.losses("portable"))
 
 
 class Models(ProgramTest):

@@ -45,6 +45,7 @@ TEST(RunFile, ComesBackExactly) {
   EXPECT_EQ(
       std::tie(p.version, p.commit, p.dirty, p.compiler, p.flags, p.host, p.cpu, p.instruction_set, p.cores),
       std::tie(q.version, q.commit, q.dirty, q.compiler, q.flags, q.host, q.cpu, q.instruction_set, q.cores));
+  EXPECT_EQ(p.used_instruction_set, q.used_instruction_set);
   EXPECT_EQ(std::tie(p.memory_bytes, p.threads, p.backend, p.started, p.finished, p.command),
             std::tie(q.memory_bytes, q.threads, q.backend, q.started, q.finished, q.command));
   EXPECT_EQ(read.seed, wrote.seed);

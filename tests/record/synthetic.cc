@@ -51,7 +51,8 @@ RunRecord full_record() {
                   "cpu",
                   "2026-11-25T12:00:00Z",
                   "2026-11-25T12:05:00Z",
-                  "fovea run 'a b'"};
+                  "fovea run 'a b'",
+                  "portable"};
   r.seed = 7;
   r.corpus = {"King James Bible", "fedcba98"};
   r.lineage = {"base-identity", "step-122", "mean", 0.05, 8, 4};

@@ -4,7 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "harness.h"
-#include "targets.h"
+#include "instruction_sets.h"
 
 namespace fovea {
 namespace {

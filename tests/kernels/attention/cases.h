@@ -43,7 +43,7 @@ inline AttentionCase with(AttentionCase c, void (*change)(AttentionCase&)) {
   return c;
 }
 
-/// A few cases that between them meet every branch of a kernel: for planted bugs and instruction sets.
+/// A few cases that between them meet every branch of a kernel: for planted bugs.
 inline std::vector<AttentionCase> small_attention_cases() {
   std::vector<AttentionCase> cases;
   cases.push_back({.name = "gqa_causal", .problem = attention_problem(70, 70, 4, 2, 16, causal_mask())});

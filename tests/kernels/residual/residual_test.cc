@@ -4,8 +4,8 @@
 #include <rapidcheck/gtest.h>
 
 #include "harness.h"
+#include "instruction_sets.h"
 #include "kernels/residual/dropout.h"
-#include "targets.h"
 
 namespace fovea {
 namespace {

@@ -6,7 +6,7 @@
 #include <complex>
 
 #include "harness.h"
-#include "targets.h"
+#include "instruction_sets.h"
 
 namespace fovea {
 namespace {

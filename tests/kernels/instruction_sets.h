@@ -1,0 +1,22 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include "kernels/simd/instruction_set.h"
+
+namespace fovea::harness {
+
+/// Runs f once for every instruction set that this machine has and the kernels are compiled for; then the one
+/// that was in use is again.
+template <class F>
+void for_each_instruction_set(F f) {
+  const InstructionSet before = instruction_set();
+  for (const InstructionSet set : instruction_sets()) {
+    use_instruction_set(set);
+    SCOPED_TRACE(name_of(set));
+    f();
+  }
+  use_instruction_set(before);
+}
+
+}  // namespace fovea::harness
