@@ -15,6 +15,7 @@
 #include "core/buffer.h"
 #include "core/thread_pool.h"
 #include "core/types.h"
+#include "kernels/simd/instruction_set.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -71,8 +72,6 @@ HWY_EXPORT(multiply_add);
 HWY_EXPORT(read);
 
 #if defined(__x86_64__)
-bool has_bf16() { return __builtin_cpu_supports("avx512bf16") != 0; }
-
 // Highway has no name for this instruction set yet. As multiply_add().
 __attribute__((target("avx512f,avx512bf16"))) double dot_pairs(int64 rounds, float* sink) {
   const auto pairs = (__m512bh)_mm512_set1_epi32(0x3f803f80);  // ones
@@ -92,7 +91,6 @@ __attribute__((target("avx512f,avx512bf16"))) double dot_pairs(int64 rounds, flo
   return static_cast<double>(rounds) * 12 * 2 * 32;
 }
 #else
-bool has_bf16() { return false; }
 double dot_pairs(int64, float*) { return 0; }
 #endif
 
@@ -123,7 +121,7 @@ double best_rate(int threads, int attempts, FunctionRef<double(int64)> work) {
 
 double measured_peak_flops(DType dtype, int threads) {
   constexpr int64 kRounds = 300'000;  // a millisecond
-  const bool pairs = dtype == DType::bf16 && has_bf16();
+  const bool pairs = dtype == DType::bf16 && has_bf16_dot();
   return best_rate(threads, 30, [pairs](int64) {
     volatile float keep = 0;
     float sink = 0;
@@ -136,10 +134,17 @@ double measured_peak_flops(DType dtype, int threads) {
 }
 
 double measured_read_bandwidth(int threads) {
-  const int64 each = round_up((int64{96} << 20) / threads / int64{sizeof(float)}, 1024);
-  const Buffer memory(DType::f32, {each * threads});
-  const float* x = memory.view().data<float>();
-  return best_rate(threads, 5, [=](int64 part) {
+  const Buffer memory(int64{96} << 20);
+  return measured_read_bandwidth(memory.data(), memory.bytes(), threads);
+}
+
+double measured_read_bandwidth(const void* memory, int64 bytes, int threads) {
+  constexpr int64 kWhole = 1024;  // floats: a multiple of what is read at once
+  const int64 each = bytes / threads / int64{sizeof(float)} / kWhole * kWhole;
+  FOVEA_CHECK(each > 0, "{} bytes are too few for {} threads", bytes, threads);
+  const auto* x = static_cast<const float*>(memory);
+  const int attempts = static_cast<int>(std::clamp<int64>((int64{1} << 29) / bytes, 5, 1000));
+  return best_rate(threads, attempts, [=](int64 part) {
     volatile double keep = HWY_DYNAMIC_DISPATCH(read)(x + part * each, each);
     (void)keep;
     return static_cast<double>(each) * sizeof(float);

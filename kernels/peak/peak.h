@@ -13,5 +13,7 @@ double measured_peak_flops(DType dtype = DType::f32, int threads = 1);
 /// Bytes per second of a plain read of memory that no cache holds (96 MiB, for as long as this takes),
 /// likewise.
 double measured_read_bandwidth(int threads = 1);
+/// The same of this memory, again and again: of a cache's, where one holds it.
+double measured_read_bandwidth(const void* memory, int64 bytes, int threads);
 
 }  // namespace fovea

@@ -1,0 +1,83 @@
+// The speed of attention, and what this machine's limits are.
+//
+//   fovea-bench [--threads=N] [--instruction-set=NAME] [--lines] [Google Benchmark's own options] [NAME...]
+//
+// NAME is a case of attention_case.h; without one the default cases and the limits run. --lines answers names
+// from standard input (lines.h). On one thread times are the processor's, so that a busy machine does not
+// show.
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+#include <map>
+
+#include "core/error.h"
+#include "kernels/bench/attention_work.h"
+#include "kernels/bench/limits.h"
+#include "kernels/bench/lines.h"
+#include "kernels/bench/options.h"
+#include "kernels/matmul/library.h"
+#include "kernels/peak/peak.h"
+
+namespace fovea {
+namespace {
+
+using benchmark::Counter;
+
+void time_attention(benchmark::State& state, const TimedAttention& what, int threads) {
+  static std::map<DType, double> limits;  // measured once
+  double& limit = limits[what.problem.dtype];
+  if (limit == 0) limit = measured_peak_flops(what.problem.dtype, threads);
+  AttentionWork work(what, threads);
+  work.run();
+  const double start = bench_seconds(threads);
+  for (auto _ : state) work.run();
+  const double seconds = (bench_seconds(threads) - start) / static_cast<double>(state.iterations());
+  state.counters["FLOP/s"] = work.flops() / seconds;
+  state.counters["of_limit"] = work.flops() / seconds / limit;
+  state.counters["workspace"] =
+      Counter(static_cast<double>(work.workspace_bytes()), Counter::kDefaults, Counter::kIs1024);
+  if (is_decoding(what.problem)) state.counters["of_bound"] = work.decoding_bound_seconds(limit) / seconds;
+}
+
+void add_attention(const std::vector<std::string>& names, int threads) {
+  for (const std::string& name : names) {
+    const TimedAttention what = timed_attention_named(name);
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+      time_attention(state, what, threads);
+    })->Unit(benchmark::kMillisecond);
+  }
+}
+
+int run(int argc, char** argv) {
+  const BenchOptions options = take_options(argc, argv);
+  const InstructionSet set = instruction_set_named(options.instruction_set);
+  use_instruction_set(set);
+  limit_matrix_library(set);
+  if (options.lines) {
+    answer_lines(std::cin, std::cout, options.threads);
+    return 0;
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return static_cast<int>(ExitCode::usage);
+  benchmark::AddCustomContext("threads", fmt::format("{}", options.threads));
+  benchmark::AddCustomContext("instruction set", std::string(name_of(set)));
+  if (options.names.empty()) add_limits(options.threads);
+  add_attention(options.names.empty() ? default_attention_names() : options.names, options.threads);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
+
+}  // namespace
+}  // namespace fovea
+
+int main(int argc, char** argv) {
+  try {
+    return fovea::run(argc, argv);
+  } catch (const fovea::UserError& error) {
+    fmt::print(stderr, "fovea-bench: {}\n", error.what());
+    return static_cast<int>(error.code());
+  }
+}
