@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "kernels/bench/attention_work.h"
+#include "kernels/bench/limits.h"
 #include "kernels/bench/options.h"
 #include "kernels/peak/peak.h"
 
@@ -24,6 +25,8 @@ class Answerer {
   explicit Answerer(int threads) : threads_(threads) {}
 
   std::string answer(const std::string& name, double budget) {
+    if (name.starts_with("limit/"))
+      return fmt::format(R"({{"name": "{}", "per_second": {:.6g}}})", name, measured_limit(name, threads_));
     if (!work_ || work_->what().name != name) {
       work_.reset();  // before the next one takes its memory
       work_ = std::make_unique<AttentionWork>(timed_attention_named(name), threads_);

@@ -9,6 +9,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -40,6 +41,15 @@ void time_attention(benchmark::State& state, const TimedAttention& what, int thr
   state.counters["workspace"] =
       Counter(static_cast<double>(work.workspace_bytes()), Counter::kDefaults, Counter::kIs1024);
   if (is_decoding(what.problem)) state.counters["of_bound"] = work.decoding_bound_seconds(limit) / seconds;
+}
+
+void add_limits(int threads) {
+  for (const std::string& name : limit_names())
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+      double best = 0;
+      for (auto _ : state) best = std::max(best, measured_limit(name, threads));
+      state.counters[name == "limit/read" ? "B/s" : "FLOP/s"] = best;
+    })->Unit(benchmark::kMillisecond);
 }
 
 void add_attention(const std::vector<std::string>& names, int threads) {
