@@ -12,7 +12,8 @@ void activation(Stream& stream, const Activation& op) {
   expect_storage(stream, op.gate, "activation: gate");
   if (op.up) expect(op.up, "activation: up", {N, C}, dtype);
   expect(op.out, "activation: out", {N, C}, dtype);
-  const Work work{"activation", (op.up ? 5.0 : 4.0) * static_cast<double>(N * C)};
+  const Work work{"activation", (op.up ? 5.0 : 4.0) * static_cast<double>(N * C), 0,
+                  bytes_of(op.gate, op.up, op.out)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 
@@ -30,7 +31,8 @@ void activation_backward(Stream& stream, const ActivationBackward& op) {
     expect(op.up, "activation_backward: up", {N, C}, dtype);
     expect(op.dup, "activation_backward: dup", {N, C}, dtype);
   }
-  const Work work{"activation_backward", (op.up ? 9.0 : 7.0) * static_cast<double>(N * C)};
+  const Work work{"activation_backward", (op.up ? 9.0 : 7.0) * static_cast<double>(N * C), 0,
+                  bytes_of(op.gate, op.up, op.dout, op.dgate, op.dup)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 

@@ -81,7 +81,8 @@ void attention(Stream& stream, const AttentionForward& op) {
   check_inputs(op);
   const AttentionBackend& backend = supporting_backend(stream, op.problem);
   stream.enqueue({"attention", attention_flops(op.problem, Pass::forward),
-                  backend.workspace_bytes(op.problem, Pass::forward, stream.threads())},
+                  backend.workspace_bytes(op.problem, Pass::forward, stream.threads()),
+                  bytes_of(op.q, op.k, op.v, op.out, op.lse), op.problem.dtype},
                  [op, &backend](Execution& execution) { backend.forward(execution, op); });
 }
 
@@ -96,7 +97,8 @@ void attention_backward(Stream& stream, const AttentionBackward& op) {
   if (op.dsink) expect(op.dsink, "attention: dsink", {p.q_heads}, statistics_dtype(p));
   const AttentionBackend& backend = supporting_backend(stream, p);
   stream.enqueue({"attention_backward", attention_flops(p, Pass::backward),
-                  backend.workspace_bytes(p, Pass::backward, stream.threads())},
+                  backend.workspace_bytes(p, Pass::backward, stream.threads()),
+                  bytes_of(op.q, op.k, op.v, op.out, op.lse, op.dout, op.dq, op.dk, op.dv), p.dtype},
                  [op, &backend](Execution& execution) { backend.backward(execution, op); });
 }
 

@@ -5,6 +5,16 @@
 #include "kernels/residual/dropout.h"
 
 namespace fovea {
+namespace {
+
+/// Bytes of the rows that tokens choose of a table, and as many of the positions' table.
+int64 rows_of(const View& tokens, const View& table, const View& position_table) {
+  const int64 row =
+      table.size(1) * (size_of(table.dtype()) + (position_table ? size_of(position_table.dtype()) : 0));
+  return tokens.size(0) * row + bytes_of(tokens) * (position_table ? 2 : 1);
+}
+
+}  // namespace
 
 void embedding(Stream& stream, const Embedding& op) {
   FOVEA_CHECK(op.out.rank() == 2, "embedding: out is {}, wanted (N, C)", op.out.describe());
@@ -22,7 +32,8 @@ void embedding(Stream& stream, const Embedding& op) {
     expect_storage(stream, op.position_table, "embedding: position_table");
   }
   expect_dropout(op.dropout, "embedding: dropout");
-  const Work work{"embedding", 2.0 * static_cast<double>(N * C)};
+  const Work work{"embedding", 2.0 * static_cast<double>(N * C), 0,
+                  rows_of(op.tokens, op.table, op.position_table) + bytes_of(op.out)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 
@@ -42,7 +53,8 @@ void embedding_backward(Stream& stream, const EmbeddingBackward& op) {
     expect_f32(stream, op.dposition_table, "embedding_backward: dposition_table");
   }
   expect_dropout(op.dropout, "embedding_backward: dropout");
-  const Work work{"embedding_backward", 2.0 * static_cast<double>(N * C)};
+  const Work work{"embedding_backward", 2.0 * static_cast<double>(N * C), 0,
+                  2 * rows_of(op.tokens, op.dtable, op.dposition_table) + bytes_of(op.dout)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 

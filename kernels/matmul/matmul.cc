@@ -11,6 +11,12 @@ void expect_matrix(const View& view, std::string_view name) {
   FOVEA_CHECK(view.size(0) <= 1 || view.stride(0) >= view.size(1), "{}: rows overlap", name);
 }
 
+/// In a layer y = x W^T these are the output, the gradient by x, and that by W.
+std::string_view name_of(const MatMul& op) {
+  if (op.transpose_a) return op.transpose_b ? "matmul a^T b^T" : "matmul a^T b";
+  return op.transpose_b ? "matmul a b^T" : "matmul a b";
+}
+
 }  // namespace
 
 void matmul(Stream& stream, const MatMul& op) {
@@ -28,7 +34,8 @@ void matmul(Stream& stream, const MatMul& op) {
       stream.backend() == Backend::reference || op.c.dtype() == DType::f32 || op.c.dtype() == op.a.dtype(),
       "matmul: c is {} and a is {}", name_of(op.c.dtype()), name_of(op.a.dtype()));
   const double flops = 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
-  const Work work{"matmul", flops, cpu::scratch_bytes(op, stream.threads())};
+  const Work work{name_of(op), flops, cpu::scratch_bytes(op, stream.threads()),
+                  bytes_of(op.a, op.b, op.bias, op.c, op.accumulate ? op.c : View()), op.a.dtype()};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 
@@ -37,8 +44,8 @@ void sum_rows(Stream& stream, const SumRows& op) {
   expect(op.dbias, "sum_rows: dbias", {op.dy.size(1)});
   expect_storage(stream, op.dy, "sum_rows: dy");
   expect_f32(stream, op.dbias, "sum_rows: dbias");
-  const Work work{"sum_rows", static_cast<double>(op.dy.elements()),
-                  cpu::scratch_bytes(op, stream.threads())};
+  const Work work{"sum_rows", static_cast<double>(op.dy.elements()), cpu::scratch_bytes(op, stream.threads()),
+                  bytes_of(op.dy, op.dbias, op.dbias)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 

@@ -17,7 +17,8 @@ Readback<double> enqueue_sum(Stream& stream, const View& x, bool squares) {
   const std::string_view name = squares ? "sum_of_squares" : "sum";
   expect_flat(x, name);
   const Sum op{.x = x, .squares = squares, .result = {}};
-  const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)), cpu::scratch_bytes(op)};
+  const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)), cpu::scratch_bytes(op),
+                  bytes_of(x)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
   return op.result;
 }
@@ -33,7 +34,7 @@ void add_into(Stream& stream, const View& y, const View& x) {
   expect(x, "add_into: x", {y.size(0)}, y.dtype());
   FOVEA_CHECK(y.dtype() == DType::f32 || y.dtype() == DType::f64, "add_into: y is {}, wanted f32 or f64",
               name_of(y.dtype()));
-  const Work work{"add_into", static_cast<double>(y.size(0)), 0};
+  const Work work{"add_into", static_cast<double>(y.size(0)), 0, bytes_of(x, y, y)};
   enqueue_on_backend(stream, work, AddInto{y, x}, reference::run, cpu::run);
 }
 
@@ -42,7 +43,7 @@ void move_towards(Stream& stream, const View& y, const View& x, double rate) {
   expect(x, "move_towards: x", {y.size(0)}, y.dtype());
   FOVEA_CHECK(y.dtype() == DType::f32 || y.dtype() == DType::f64, "move_towards: y is {}, wanted f32 or f64",
               name_of(y.dtype()));
-  const Work work{"move_towards", 3.0 * static_cast<double>(y.size(0)), 0};
+  const Work work{"move_towards", 3.0 * static_cast<double>(y.size(0)), 0, bytes_of(x, y, y)};
   enqueue_on_backend(stream, work, MoveTowards{y, x, rate}, reference::run, cpu::run);
 }
 
@@ -50,12 +51,12 @@ void convert(Stream& stream, const View& y, const View& x) {
   expect_flat(y, "convert: y");
   expect_flat(x, "convert: x");
   expect(x, "convert: x", {y.size(0)});
-  enqueue_on_backend(stream, Work{"convert"}, Convert{y, x}, reference::run, cpu::run);
+  enqueue_on_backend(stream, Work{"convert", 0, 0, bytes_of(x, y)}, Convert{y, x}, reference::run, cpu::run);
 }
 
 void fill_zero(Stream& stream, const View& y) {
   FOVEA_CHECK(y.contiguous(), "fill_zero: y is {} with gaps", y.describe());
-  stream.enqueue(Work{"fill_zero"}, [y](Execution& execution) {
+  stream.enqueue(Work{"fill_zero", 0, 0, bytes_of(y)}, [y](Execution& execution) {
     constexpr int64 kBytes = int64{1} << 18;
     auto* to = static_cast<std::byte*>(y.data());
     execution.parallel_for(ceil_div(y.bytes(), kBytes), [&](int64 part, int) {

@@ -16,7 +16,7 @@ void rope(Stream& stream, const Rope& op) {
   expect(op.y, "rope: y", {N, H, D}, op.x.dtype());
   expect_storage(stream, op.x, "rope: x");
   expect_f32(stream, op.cosine, "rope: cosine");
-  const Work work{"rope", 3.0 * static_cast<double>(N * H * R)};
+  const Work work{"rope", 3.0 * static_cast<double>(N * H * R), 0, bytes_of(op.x, op.y, op.positions)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }
 

@@ -81,6 +81,7 @@ struct RunConfig {
   int64 threads = 0;                     // 0: all there are
   std::string instruction_set = "auto";  // auto: the widest there is; kernels/simd/instruction_set.h
   bool tensorboard = false;              // event files beside run.h5
+  bool profile = false;                  // time, FLOPs and bytes of each operation in run.h5
 };
 
 /// A GQA-against-MHA study: kv_heads x initialisations x alphas x seeds, with controls.

@@ -1,6 +1,7 @@
 #include "core/stream.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace fovea {
@@ -31,16 +32,17 @@ Stream::Stream(Backend backend, int threads, Mode mode) : backend_(backend), mod
 void Stream::account(const Work& work) {
   flops_ += work.flops;
   peak_scratch_ = std::max(peak_scratch_, work.scratch_bytes);
-  by_operation_[work.name] += work.flops;
 }
 
 void Stream::reset_counters() {
   flops_ = 0;
   peak_scratch_ = 0;
-  by_operation_.clear();
 }
 
-void Stream::execute(int64 scratch_bytes, FunctionRef<void(Execution&)> run) {
+void Stream::execute(const Work& work, FunctionRef<void(Execution&)> run) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = profile_ ? Clock::now() : Clock::time_point();
+  const int64 scratch_bytes = work.scratch_bytes;
   if (scratch_bytes > scratch_.bytes()) {
     scratch_ = Buffer();  // the old one first: never both at once
     scratch_ = Buffer(scratch_bytes);
@@ -48,12 +50,19 @@ void Stream::execute(int64 scratch_bytes, FunctionRef<void(Execution&)> run) {
   if (poison_ && scratch_bytes > 0) std::memset(scratch_.data(), 0xff, static_cast<size_t>(scratch_bytes));
   Execution execution(pool_, scratch_.data(), scratch_bytes);
   run(execution);
+  if (!profile_) return;
+  OperationTotal& total = operations_[work.name];
+  ++total.calls;
+  total.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  total.flops += work.flops;
+  total.bytes += static_cast<double>(work.bytes);
+  total.dtype = work.dtype;
 }
 
 void Stream::synchronize() {
   std::vector<Queued> queue = std::move(queue_);
   queue_.clear();
-  for (Queued& queued : queue) execute(queued.scratch_bytes, FunctionRef<void(Execution&)>(queued.run));
+  for (Queued& queued : queue) execute(queued.work, FunctionRef<void(Execution&)>(queued.run));
 }
 
 }  // namespace fovea

@@ -25,6 +25,15 @@ struct Work {
   std::string_view name;    ///< a string literal: "rms_norm"
   double flops = 0;         ///< useful ones: visible pairs only
   int64 scratch_bytes = 0;  ///< temporary memory while it runs: the sum of scratch_size() of its pieces
+  int64 bytes = 0;  ///< of its operands, each read once and each written once: what must move at least
+  DType dtype = DType::f32;  ///< in which products are taken: says which limit of the machine holds
+};
+
+/// What the calls of one operation came to since a stream's profile began.
+struct OperationTotal {
+  int64 calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;  ///< seconds by the wall clock
+  DType dtype = DType::f32;
 };
 
 /// Bytes that Execution::scratch<T>(n) takes of an operation's scratch memory.
@@ -75,9 +84,9 @@ class Stream {
   void enqueue(const Work& work, F f) {
     account(work);
     if (mode_ == Mode::immediate)
-      execute(work.scratch_bytes, FunctionRef<void(Execution&)>(f));
+      execute(work, FunctionRef<void(Execution&)>(f));
     else if (mode_ == Mode::deferred)
-      queue_.push_back({work.scratch_bytes, std::move(f)});
+      queue_.push_back({work, std::move(f)});
   }
   /// Returns when everything enqueued has run.
   void synchronize();
@@ -85,18 +94,21 @@ class Stream {
   /// Totals since the last reset.
   double flops() const { return flops_; }
   int64 peak_scratch_bytes() const { return peak_scratch_; }
-  const std::map<std::string_view, double>& flops_by_operation() const { return by_operation_; }
   void reset_counters();
+
+  /// While it is on, what runs is timed and added to operations().
+  void profile(bool on) { profile_ = on; }
+  const std::map<std::string_view, OperationTotal>& operations() const { return operations_; }
   /// Tests fill scratch with NaN before every operation.
   void poison_scratch(bool on) { poison_ = on; }
 
  private:
   struct Queued {
-    int64 scratch_bytes;
+    Work work;
     std::function<void(Execution&)> run;
   };
   void account(const Work& work);
-  void execute(int64 scratch_bytes, FunctionRef<void(Execution&)> run);
+  void execute(const Work& work, FunctionRef<void(Execution&)> run);
 
   Backend backend_;
   Mode mode_;
@@ -105,8 +117,8 @@ class Stream {
   std::vector<Queued> queue_;
   double flops_ = 0;
   int64 peak_scratch_ = 0;
-  std::map<std::string_view, double> by_operation_;
-  bool poison_ = false;
+  std::map<std::string_view, OperationTotal> operations_;
+  bool profile_ = false, poison_ = false;
 };
 
 /// A host value that an operation on a stream computes: read it only after the stream has come to it.

@@ -66,6 +66,12 @@ class View {
   std::array<int64, kMaxRank> shape_{}, strides_{};
 };
 
+/// Bytes of all of these operands, absent ones none.
+template <class... Views>
+int64 bytes_of(const Views&... views) {
+  return (int64{0} + ... + (views ? views.bytes() : 0));
+}
+
 /// Aborts unless the view is there with this shape; `name` is the operand's, as "rms_norm: y".
 void expect(const View& view, std::string_view name, std::initializer_list<int64> shape);
 void expect(const View& view, std::string_view name, std::initializer_list<int64> shape, DType dtype);

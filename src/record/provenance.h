@@ -18,8 +18,10 @@ std::string utc_now();
 /// Seconds since 1970, for journals.
 double seconds_now();
 
-/// Peak resident bytes of this process since it started (VmHWM), and now (VmRSS); 0 where /proc is not there.
+/// Peak resident bytes of this process since it started or the peak was reset (VmHWM), and now (VmRSS); 0
+/// where /proc is not there.
 int64 peak_resident_bytes();
 int64 resident_bytes();
+void reset_peak_resident_bytes();
 
 }  // namespace fovea

@@ -135,6 +135,63 @@ void write_numbers(const Group& root, const RunRecord& r) {
   write_scalar(timing, "step", r.step_seconds, "s", "median time of an optimizer step, the first one aside");
 }
 
+void write_profile(const Group& root, const StepProfile& p) {
+  const Group group = root.create_group("profile");
+  write_scalar(group, "steps", p.steps, "1", "optimizer steps that were timed");
+  write_scalar(group, "seconds", p.seconds, "s", "of these steps");
+  write_scalar(group, "f32_flops", p.f32_flops, "FLOP/s", "the machine's limit, fused multiply-adds");
+  write_scalar(group, "bf16_flops", p.bf16_flops, "FLOP/s", "the machine's limit, products of bf16");
+  write_scalar(group, "read_bandwidth", p.read_bandwidth, "byte/s", "the machine's limit, a plain read");
+  std::vector<std::string> names, dtypes;
+  std::vector<int64> calls;
+  std::vector<double> seconds, flops, bytes, roofline;
+  for (const OperationCost& operation : p.operations) {
+    names.push_back(operation.name);
+    dtypes.push_back(operation.dtype);
+    calls.push_back(operation.calls);
+    seconds.push_back(operation.seconds);
+    flops.push_back(operation.flops);
+    bytes.push_back(operation.bytes);
+    roofline.push_back(operation.seconds > 0 ? p.least_seconds(operation) / operation.seconds : 0);
+  }
+  const Group operations = group.create_group("operations");
+  operations.write("name", names);
+  operations.write("dtype", dtypes);
+  operations.write("calls", calls);
+  const auto column = [&](const char* name, const std::vector<double>& values, const char* units,
+                          const char* meaning) {
+    operations.write(name, values);
+    describe(operations, name, units, meaning);
+  };
+  column("seconds", seconds, "s", "in all these steps, by the wall clock");
+  column("flops", flops, "FLOP", "useful ones");
+  column("bytes", bytes, "byte", "of operands, each read once and written once");
+  column("roofline", roofline, "1", "the least time that the limits allow over the time it took");
+}
+
+StepProfile read_profile(const Group& root) {
+  const Group group = root.group("profile");
+  StepProfile p;
+  p.steps = read_scalar<int64>(group, "steps");
+  p.seconds = read_scalar<double>(group, "seconds");
+  p.f32_flops = read_scalar<double>(group, "f32_flops");
+  p.bf16_flops = read_scalar<double>(group, "bf16_flops");
+  p.read_bandwidth = read_scalar<double>(group, "read_bandwidth");
+  const Group operations = group.group("operations");
+  const auto names = operations.read_list<std::string>("name");
+  const auto dtypes = operations.read_list<std::string>("dtype");
+  const auto calls = operations.read_list<int64>("calls");
+  const auto seconds = operations.read_list<double>("seconds");
+  const auto flops = operations.read_list<double>("flops"), bytes = operations.read_list<double>("bytes");
+  for (const size_t length : {dtypes.size(), calls.size(), seconds.size(), flops.size(), bytes.size()})
+    if (length != names.size())
+      fail_input("{}: name has {} entries, another column {}", operations.where("name"), names.size(),
+                 length);
+  for (size_t i = 0; i < names.size(); ++i)
+    p.operations.push_back({names[i], calls[i], seconds[i], flops[i], bytes[i], dtypes[i]});
+  return p;
+}
+
 void read_identity(const Group& root, RunRecord& r) {
   r.name = root.attribute<std::string>(".", "name");
   r.identity = root.attribute<std::string>(".", "identity");
@@ -211,6 +268,7 @@ void write_run_file(const std::filesystem::path& path, const RunRecord& record) 
     write_series(root, record.series);
     write_evaluations(root, record);
     write_numbers(root, record);
+    if (record.profile) write_profile(root, *record.profile);
   });
 }
 
@@ -230,6 +288,7 @@ RunRecord read_run_file(const std::filesystem::path& path) {
   const Group timing = root.group("timing");
   r.seconds = read_scalar<double>(timing, "total");
   if (timing.has("step")) r.step_seconds = read_scalar<double>(timing, "step");  // later than the format
+  if (root.has("profile")) r.profile = read_profile(root);
   return r;
 }
 

@@ -1,5 +1,6 @@
 #include "record/run_record.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -55,6 +56,12 @@ RunRole run_role_named(std::string_view name, const std::string& where) {
 const Evaluation& final_evaluation(const RunRecord& record) {
   if (record.evaluations.empty()) fail_input("run {}: it has no evaluation", record.name);
   return record.evaluations.back();
+}
+
+double StepProfile::least_seconds(const OperationCost& operation) const {
+  const double flops = operation.dtype == "bf16" ? bf16_flops : f32_flops;
+  return std::max(flops > 0 ? operation.flops / flops : 0,
+                  read_bandwidth > 0 ? operation.bytes / read_bandwidth : 0);
 }
 
 }  // namespace fovea

@@ -88,6 +88,26 @@ struct MemoryUse {
   int64 scratch_bytes = 0;        ///< the part of the prediction that is scratch
 };
 
+/// What the calls of one operation took in the steps that were profiled.
+struct OperationCost {
+  std::string name;  ///< "matmul a b^T"
+  int64 calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;  ///< bytes: each operand read once and written once
+  std::string dtype = "f32";                 ///< of its products: says which limit holds
+};
+/// Where the time of steps went, of this sitting, the first step aside, against what the machine can do:
+/// limits measured at the run's start on all its threads.
+struct StepProfile {
+  int64 steps = 0;
+  double seconds = 0;                     ///< of these steps, by the wall clock
+  double f32_flops = 0, bf16_flops = 0;   ///< limits, FLOP/s: of registers alone
+  double read_bandwidth = 0;              ///< limit, byte/s: a plain read of memory
+  std::vector<OperationCost> operations;  ///< by name
+  /// The least time that the limits allow an operation: of its FLOPs or of its bytes, the longer one
+  /// (Williams et al. 2009, the roofline).
+  double least_seconds(const OperationCost& operation) const;
+};
+
 /// Everything that is kept of one run; results/README.md says how it lies in a file.
 struct RunRecord {
   std::string name, identity;  ///< identity: the hash of configuration, inputs and numerics
@@ -107,6 +127,7 @@ struct RunRecord {
   double seconds = 0;  ///< spent training and evaluating, over all resumes
   /// Median time of an optimizer step, the first one aside, which warms up; 0: there are fewer than two.
   double step_seconds = 0;
+  std::optional<StepProfile> profile;  ///< where run.profile asked for it
 };
 
 /// The evaluation that the run is judged by: its last; throws UserError (input) when there is none.

@@ -10,6 +10,7 @@
 
 #include "core/file.h"
 #include "kernels/matmul/library.h"
+#include "kernels/peak/peak.h"
 #include "record/event_file.h"
 #include "record/journal.h"
 #include "record/provenance.h"
@@ -35,6 +36,17 @@ int64 resident_without_free_memory() {
   return resident_bytes();
 }
 
+// What the profile of a run is held to.
+struct MachineLimits {
+  double f32_flops = 0, bf16_flops = 0, read_bandwidth = 0;
+};
+MachineLimits measured_limits(int threads) {
+  const MachineLimits limits{measured_peak_flops(DType::f32, threads),
+                             measured_peak_flops(DType::bf16, threads), measured_read_bandwidth(threads)};
+  reset_peak_resident_bytes();  // of the memory that was read
+  return limits;
+}
+
 // One run in progress: the trainer, its journal, and the record that becomes run.h5.
 class Run {
  public:
@@ -44,6 +56,7 @@ class Run {
         dataset_(dataset),
         progress_(progress),
         notice_(notice),
+        limits_(job.config.run.profile ? measured_limits(threads) : MachineLimits()),
         resident_before_(resident_without_free_memory()),
         threads_(threads),
         provenance_(collect_provenance(threads, job.config.run.backend, job.command)),
@@ -83,11 +96,13 @@ class Run {
   bool finish();
   void write_record(RunState state, const std::string& error);
   RunRecord record(RunState state, const std::string& error) const;
+  StepProfile profile() const;
 
   const RunJob& job_;
   const Dataset& dataset_;
   const ProgressSink& progress_;
   const NoticeSink& notice_;
+  MachineLimits limits_;
   int64 resident_before_;
   int threads_;
   Provenance provenance_;
@@ -386,7 +401,18 @@ RunRecord Run::record(RunState state, const std::string& error) const {
     record.seconds += static_cast<double>(tokens_per_step()) / rate;
   record.seconds += evaluation_seconds_;
   record.step_seconds = median_step_seconds(journal.series, tokens_per_step());
+  if (job_.config.run.profile) record.profile = profile();
   return record;
+}
+
+StepProfile Run::profile() const {
+  const Trainer::Profile& steps = trainer_.profile();
+  StepProfile p{steps.steps,        steps.seconds,          limits_.f32_flops,
+                limits_.bf16_flops, limits_.read_bandwidth, {}};
+  for (const auto& [name, total] : steps.operations)
+    p.operations.push_back({std::string(name), total.calls, total.seconds, total.flops, total.bytes,
+                            std::string(name_of(total.dtype))});
+  return p;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -135,6 +136,20 @@ double Trainer::accumulate_gradients() {
 }
 
 StepResult Trainer::step() {
+  const bool profile = config_.run.profile && warm_;
+  warm_ = true;
+  if (!profile) return take_step();
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  stream_.profile(true);
+  const StepResult result = take_step();
+  stream_.profile(false);
+  profiled_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+  ++profiled_steps_;
+  return result;
+}
+
+StepResult Trainer::take_step() {
   const double loss = accumulate_gradients();
   const View gradient = tree_.finish(stream_);
   const Readback<double> squares = sum_of_squares(stream_, gradient);

@@ -37,6 +37,13 @@ class Trainer {
   OptimizerState& state() { return state_; }
   int64 steps_done() const { return steps_done_; }
   int64 total_steps() const { return total_steps_; }
+  /// With run.profile, what the operations of the steps took, the first one aside, which warms up.
+  struct Profile {
+    int64 steps = 0;
+    double seconds = 0;  ///< operations and what is between them
+    const std::map<std::string_view, OperationTotal>& operations;
+  };
+  Profile profile() const { return {profiled_steps_, profiled_seconds_, stream_.operations()}; }
 
   /// Fresh weights, drawn by (config.train.seed).
   void initialise_weights();
@@ -66,6 +73,7 @@ class Trainer {
   double accumulate_gradients();
   [[noreturn]] void explain_non_finite(double loss, double norm);
   void check_state();
+  StepResult take_step();
   /// Whether the update is to be left out.
   bool is_spike(double loss);
 
@@ -82,6 +90,9 @@ class Trainer {
   std::shared_ptr<const DocumentBounds> documents_;
   Batch batch_;
   int64 first_sample_ = 0, steps_done_ = 0, total_steps_ = 0;
+  bool warm_ = false;
+  int64 profiled_steps_ = 0;
+  double profiled_seconds_ = 0;
 };
 
 }  // namespace fovea

@@ -89,6 +89,7 @@ TEST(Schema, OnlyWhatChangesARunChangesItsIdentity) {
   const std::set<std::string_view> excluded = {"data.cache",
                                                "run.backend",
                                                "run.threads",
+                                               "run.profile",
                                                "run.tensorboard",
                                                "train.checkpoint_every",
                                                "train.keep_checkpoints"};

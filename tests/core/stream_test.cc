@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
+#include <thread>
+#include <tuple>
 #include <vector>
 
 namespace fovea {
@@ -39,12 +42,34 @@ TEST(Stream, APlanningStreamRunsNothingAndCounts) {
   EXPECT_TRUE(stream.planning());
   EXPECT_EQ(stream.flops(), 123);
   EXPECT_EQ(stream.peak_scratch_bytes(), 256);
-  EXPECT_THAT(stream.flops_by_operation(),
-              testing::ElementsAre(testing::Pair("matmul", 120), testing::Pair("rope", 3)));
   stream.reset_counters();
   EXPECT_EQ(stream.flops(), 0);
   EXPECT_EQ(stream.peak_scratch_bytes(), 0);
-  EXPECT_TRUE(stream.flops_by_operation().empty());
+}
+
+TEST(Stream, AProfileAddsUpWhatRanWhileItWasOn) {
+  for (const Stream::Mode mode : {Stream::Mode::immediate, Stream::Mode::deferred}) {
+    Stream stream(Backend::cpu, 1, mode);
+    const auto slow = [](Execution&) { std::this_thread::sleep_for(std::chrono::milliseconds(3)); };
+    stream.enqueue({"matmul", 100, 0, 10}, slow);
+    stream.synchronize();
+    EXPECT_TRUE(stream.operations().empty());
+    stream.profile(true);
+    stream.enqueue({"matmul", 100, 0, 10, DType::bf16}, slow);
+    stream.enqueue({"matmul", 20, 0, 5, DType::bf16}, slow);
+    stream.enqueue({"rope", 3, 0, 1}, [](Execution&) {});
+    stream.synchronize();
+    stream.profile(false);
+    stream.enqueue({"rope", 3, 0, 1}, slow);
+    stream.synchronize();
+    ASSERT_EQ(stream.operations().size(), 2u);
+    const OperationTotal &matmul = stream.operations().at("matmul"), &rope = stream.operations().at("rope");
+    EXPECT_EQ(std::tie(matmul.calls, matmul.flops, matmul.bytes), std::tuple(2, 120.0, 15.0));
+    EXPECT_EQ(matmul.dtype, DType::bf16);
+    EXPECT_GE(matmul.seconds, 0.006);
+    EXPECT_EQ(std::tie(rope.calls, rope.flops, rope.bytes), std::tuple(1, 3.0, 1.0));
+    EXPECT_LT(rope.seconds, matmul.seconds);
+  }
 }
 
 TEST(Stream, ScratchPiecesAreAlignedDisjointAndPoisoned) {

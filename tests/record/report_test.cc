@@ -90,7 +90,8 @@ class GqaReport : public testing::Test {
   static inline std::string page_;
 };
 
-/// Reads "run/run.h5:/group/name" or "run/run.h5:/group@attribute", each file opened once.
+/// Reads "run/run.h5:/group/name", "run/run.h5:/group/name[3]" or "run/run.h5:/group@attribute", each file
+/// opened once.
 class Source {
  public:
   explicit Source(std::filesystem::path directory) : directory_(std::move(directory)) {}
@@ -101,7 +102,9 @@ class Source {
     const std::string path = place.substr(colon + 1);
     if (const size_t at = path.find('@'); at != std::string::npos)
       return root.any_attribute(path.substr(0, at), path.substr(at + 1));
-    return root.read<double>(path).values.at(0);
+    const size_t bracket = path.find('[');
+    const size_t index = bracket == path.npos ? 0 : std::stoul(path.substr(bracket + 1));
+    return root.read<double>(path.substr(0, bracket)).values.at(index);
   }
   double number(const std::string& place) {
     const AttributeValue v = value(place);
@@ -323,8 +326,8 @@ TEST_F(GqaReport, FindsWhatTheNumbersSay) {
 }
 
 TEST_F(GqaReport, HasItsFiguresOnThePageAndAsFiles) {
-  ASSERT_EQ(files_.size(), 10U);
-  for (const char* name : {"quality", "alpha", "training", "memory"}) {
+  ASSERT_EQ(files_.size(), 12U);
+  for (const char* name : {"quality", "alpha", "training", "memory", "profile"}) {
     const std::string pdf = read_file(*directory_ / (std::string(name) + ".pdf"));
     EXPECT_TRUE(pdf.starts_with("%PDF")) << name;
     const std::string svg = read_file(*directory_ / (std::string(name) + ".svg"));
@@ -332,7 +335,7 @@ TEST_F(GqaReport, HasItsFiguresOnThePageAndAsFiles) {
     EXPECT_THAT(svg, HasSubstr("--ink:")) << name << " brings its colours along";
     EXPECT_THAT(page_, HasSubstr(std::string("href=\"") + name + ".pdf\""));
   }
-  EXPECT_EQ(elements(page_, "<svg ", ">").size(), 4U);
+  EXPECT_EQ(elements(page_, "<svg ", ">").size(), 5U);
   // every colour follows the page from light to dark
   EXPECT_THAT(page_, Not(HasSubstr("rgb(")));
 }
@@ -384,7 +387,7 @@ TEST_F(GqaReport, ReadsWellInABrowserLightAndDark) {
     const nlohmann::json seen = probe(work.path(), page_, dark);
     ASSERT_TRUE(seen.is_object() && seen.contains("paper")) << read_file(work / "log");
     EXPECT_EQ(seen["requests"], 0);
-    EXPECT_EQ(seen["figures"], 4);
+    EXPECT_EQ(seen["figures"], 5);
     EXPECT_GT(seen["text"].get<int>(), 40);
     EXPECT_LE(seen["overflow"].get<double>(), 0);
     EXPECT_EQ(seen["paper"].get<double>() < 0.05, dark) << seen;
@@ -410,7 +413,7 @@ TEST(Report, DrawsConversionsOfEveryName) {
   const TemporaryDirectory directory;
   test::write_conversions_study(directory.path(),
                                 {"mean", "mean_scaled similar", "aligned", "aligned_activations similar"});
-  EXPECT_EQ(write_report(directory.path()).size(), 9U);
+  EXPECT_EQ(write_report(directory.path()).size(), 11U);
   const std::string page = read_file(directory / "report.html");
   for (const char* label : {"mean scaled similar", "aligned activations similar"}) {
     EXPECT_THAT(page, HasSubstr(fmt::format("<td>{}</td>", label)));

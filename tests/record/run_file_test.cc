@@ -73,6 +73,29 @@ TEST(RunFile, ComesBackExactly) {
   EXPECT_EQ(read.memory.scratch_bytes, wrote.memory.scratch_bytes);
   EXPECT_EQ(read.seconds, wrote.seconds);
   EXPECT_EQ(read.step_seconds, wrote.step_seconds);
+  ASSERT_TRUE(read.profile.has_value());
+  const StepProfile &a = *read.profile, &b = *wrote.profile;
+  EXPECT_EQ(std::tie(a.steps, a.seconds, a.f32_flops, a.bf16_flops, a.read_bandwidth),
+            std::tie(b.steps, b.seconds, b.f32_flops, b.bf16_flops, b.read_bandwidth));
+  ASSERT_EQ(a.operations.size(), b.operations.size());
+  for (size_t i = 0; i < a.operations.size(); ++i) {
+    const OperationCost &x = a.operations[i], &y = b.operations[i];
+    EXPECT_EQ(std::tie(x.name, x.calls, x.seconds, x.flops, x.bytes, x.dtype),
+              std::tie(y.name, y.calls, y.seconds, y.flops, y.bytes, y.dtype));
+  }
+}
+
+TEST(RunFile, SaysHowFarEachOperationIsFromTheMachinesLimit) {
+  const TemporaryDirectory directory;
+  write_run_file(directory / "run.h5", full_record());
+  // 3 GFLOP at 1 GFLOP/s in 6 s; 2 GB at 2 GB/s, longer than 4 GFLOP of bf16 at 4 GFLOP/s is not, in 2 s.
+  EXPECT_EQ(
+      h5::open_file(directory / "run.h5").group("profile").group("operations").read_list<double>("roofline"),
+      (std::vector<double>{0.5, 0.5, 1, 0}));
+  RunRecord plain = full_record();
+  plain.profile.reset();
+  write_run_file(directory / "run.h5", plain);
+  EXPECT_FALSE(read_run_file(directory / "run.h5").profile.has_value());
 }
 
 TEST(RunFile, EvaluationsOfUnknownTextHaveNoBitsPerByte) {

@@ -71,6 +71,15 @@ RunRecord full_record() {
   r.memory = {100 << 20, 104 << 20, 12 << 20};
   r.seconds = 61.5;
   r.step_seconds = 0.25;
+  r.profile = StepProfile{7,
+                          10,
+                          1e9,
+                          4e9,
+                          2e9,
+                          {{"matmul a b^T", 21, 6, 3e9, 1e9, "f32"},
+                           {"attention", 7, 2, 4e9, 2e9, "bf16"},
+                           {"fill_zero", 7, 0.5, 0, 1e9, "f32"},
+                           {"scratch", 7, 0.25, 0, 0, "f32"}}};
   return r;
 }
 
@@ -129,6 +138,7 @@ class StudyWriter {
            int64 tokens) {
     RunRecord r = full_record();
     r.role = role;
+    if (role != RunRole::baseline || seed > 0) r.profile.reset();
     r.error.clear();
     r.config = index_.config;
     r.name = fmt::format("{}-g{}-{}-a{:g}-s{}", name_of(role), kv_heads, conversion, alpha, seed);

@@ -63,6 +63,34 @@ TEST_F(Runs, LeaveARecordAJournalAndAModel) {
   EXPECT_EQ(checkpoint_info(SafeTensors(directory / kModelFileName)).step, 10);
 }
 
+TEST_F(Runs, SayWhereTheTimeOfTheirStepsGoes) {
+  const Outcome plain = calm();
+  EXPECT_FALSE(read_run_file(run.folder / "calm" / kRunFileName).profile.has_value());
+  run.config.run.profile = true;
+  ASSERT_EQ(execute(run.folder / "profiled", 2), RunState::done);
+  expect_equal(outcome_of(run.folder / "profiled"), plain);
+  const RunRecord record = read_run_file(run.folder / "profiled" / kRunFileName);
+  ASSERT_TRUE(record.profile.has_value());
+  const StepProfile& profile = *record.profile;
+  EXPECT_EQ(profile.steps, 9);  // the first warms up
+  EXPECT_GT(profile.f32_flops, 1e8);
+  EXPECT_GE(profile.bf16_flops, 0.5 * profile.f32_flops);
+  EXPECT_GT(profile.read_bandwidth, 1e7);
+  double seconds = 0, flops = 0;
+  for (const OperationCost& operation : profile.operations) {
+    EXPECT_GT(operation.seconds, 0) << operation.name;
+    EXPECT_EQ(operation.calls % 9, 0) << operation.name;
+    EXPECT_GT(operation.bytes, 0) << operation.name;
+    seconds += operation.seconds;
+    if (operation.name != "adamw" && operation.name != "add_into" && operation.name != "sum" &&
+        operation.name != "sum_of_squares")
+      flops += operation.flops;
+  }
+  EXPECT_LE(seconds, profile.seconds);
+  // Three grains of two sequences, the last one padded: evaluations are no part of it.
+  EXPECT_NEAR(flops, record.counts.flops_per_token * 9 * 6 * 16, 1e-6 * flops);
+}
+
 TEST_F(Runs, EvaluateOnTheWayAndAtTheEnd) {
   const Outcome outcome = calm();
   EXPECT_EQ(outcome.evaluated_at, (std::vector<int64>{4, 8, 10}));

@@ -290,6 +290,7 @@ std::vector<Shown> figures_of(const Study& study) {
     return r.record && r.record->memory.measured_peak_bytes > 0 && r.record->memory.predicted_bytes > 0;
   });
   if (any_memory) shown.push_back(memory_figure(study));
+  if (has_profile(study)) shown.push_back(profile_figure(study));
   for (Shown& s : diagnostic_figures(study)) shown.push_back(std::move(s));
   return shown;
 }

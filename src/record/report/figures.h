@@ -22,6 +22,9 @@ Shown quality_figure(const Study& study);
 Shown alpha_figure(const Study& study);
 Shown training_figure(const Study& study);
 Shown memory_figure(const Study& study);
+/// Where run.profile timed the operations of steps: the first such run, and a table of all.
+bool has_profile(const Study& study);
+Shown profile_figure(const Study& study);
 
 /// What several figures share.
 namespace plot {

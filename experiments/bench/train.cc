@@ -1,0 +1,212 @@
+// Steps of training as models are trained: tokens per second, and the share of what this machine's products
+// and memory allow.
+//
+//   fovea-bench-train [--threads=N] [Google Benchmark's own options]
+//
+// The bound of a step is (6 x parameters + attention) FLOPs at the rate of one large product of the library,
+// and the optimizer's bytes at the rate of a plain read, both measured here on the same threads. Tokens are
+// random. On one thread the time is the processor's, so that a busy machine does not show.
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <charconv>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/random.h"
+#include "data/dataset.h"
+#include "kernels/attention/attention.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/peak/peak.h"
+#include "train/trainer.h"
+
+namespace fovea {
+namespace {
+
+struct Shape {
+  const char* family;
+  int64 layers, width, heads, kv_heads, vocabulary, batch, length;
+};
+
+constexpr Shape kShapes[] = {
+    {"gpt2", 12, 768, 12, 12, 50257, 4, 64}, {"gpt2", 12, 768, 12, 12, 50257, 1, 1024},
+    {"llama", 6, 384, 6, 6, 256, 16, 256},   {"llama", 4, 128, 4, 4, 256, 12, 64},
+    {"llama", 4, 256, 8, 8, 256, 16, 256},   {"llama", 4, 256, 8, 4, 256, 16, 256},
+    {"llama", 4, 256, 8, 1, 256, 16, 256},
+};
+
+/// As the peer's: tests/peers/train_step.py.
+std::string name_of(const Shape& s, std::string_view precision) {
+  return fmt::format("train/{}/{}_l{}_c{}_hq{}_hkv{}_v{}/b{}_t{}", precision, s.family, s.layers, s.width,
+                     s.heads, s.kv_heads, s.vocabulary, s.batch, s.length);
+}
+
+/// A folder that ends with the program.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "fovea-bench-XXXXXX").string();
+    FOVEA_CHECK(::mkdtemp(name.data()) != nullptr, "no temporary folder {}", name);
+    path_ = name;
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Random tokens below `vocabulary` in a file.
+std::filesystem::path write_tokens(const Folder& folder, int64 vocabulary) {
+  std::filesystem::path path = folder.path() / fmt::format("v{}.bin", vocabulary);
+  if (std::filesystem::exists(path)) return path;
+  const RandomSequence random{1, RandomUse::synthetic, 0};
+  std::vector<uint16_t> tokens(200'000);
+  for (size_t i = 0; i < tokens.size(); ++i)
+    tokens[i] = static_cast<uint16_t>(random.below(static_cast<uint64>(vocabulary), i));
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(tokens.data()), static_cast<std::streamsize>(2 * tokens.size()));
+  return path;
+}
+
+Config config_of(const Shape& s, std::string_view precision, const Folder& folder) {
+  Config config;
+  config.model.family = s.family;
+  config.model.layers = s.layers;
+  config.model.width = s.width;
+  config.model.q_heads = s.heads;
+  config.model.kv_heads = s.kv_heads;
+  config.model.context = s.length;
+  config.model.tie_embeddings = "yes";
+  config.data.corpus = write_tokens(folder, s.vocabulary).string();
+  config.data.vocab = s.vocabulary;
+  config.train.batch = s.batch;
+  config.train.tokens = s.batch * s.length * 1'000'000;
+  config.train.precision = precision;
+  return config;
+}
+
+/// Seconds of the processor, or of the wall clock where there are several threads.
+double now(int threads) {
+  if (threads > 1)
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+/// FLOP/s of a product of two matrices of 2048 x 2048.
+double product_rate(DType dtype, int threads) {
+  constexpr int64 kSize = 2048;
+  const Buffer a(dtype, {kSize, kSize}), b(dtype, {kSize, kSize}), c(dtype, {kSize, kSize});
+  Stream stream(Backend::cpu, threads);
+  double best = 0;
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    const double start = now(threads);
+    matmul(stream, {.a = a, .b = b, .bias = {}, .c = c});
+    best = std::max(best, 2.0 * kSize * kSize * kSize / (now(threads) - start));
+  }
+  return best;
+}
+
+struct Limits {
+  double f32 = 0, bf16 = 0, bandwidth = 0;
+};
+
+/// The least seconds of a step.
+double bound(const Shape& s, const TrainingPlan& plan, const Limits& limits) {
+  const bool narrow = plan.precision.compute == DType::bf16;
+  AttentionProblem p{.batch = s.batch, .q_len = s.length, .kv_len = s.length};
+  p.q_heads = s.heads;
+  p.kv_heads = s.kv_heads;
+  p.qk_dim = p.v_dim = s.width / s.heads;
+  p.mask = causal_mask();
+  const auto parameters = static_cast<double>(plan.parameters);
+  const double attention = attention_flops(p, Pass::forward) + attention_flops(p, Pass::backward);
+  const double flops =
+      6 * parameters * static_cast<double>(s.batch * s.length) + static_cast<double>(s.layers) * attention;
+  // AdamW reads gradient, weight and moments, writes the latter three, and a copy in bf16.
+  const double bytes = parameters * (7 * 4 + (narrow ? 2 : 0));
+  return flops / (narrow ? limits.bf16 : limits.f32) + bytes / limits.bandwidth;
+}
+
+void run(benchmark::State& state, const Shape& s, std::string_view precision, const Folder& folder,
+         int threads, const Limits& limits) {
+  const Config config = config_of(s, precision, folder);
+  const Dataset dataset = open_dataset(config.data, s.length);
+  Trainer trainer(config, dataset, Backend::cpu, threads);
+  trainer.initialise_weights();
+  trainer.step();
+  for (auto _ : state) trainer.step();
+  using benchmark::Counter;
+  const auto steps = static_cast<double>(state.iterations());
+  const double tokens = steps * static_cast<double>(s.batch * s.length);
+  state.counters["tokens/s"] = Counter(tokens, Counter::kIsRate);
+  state.counters["of_bound"] = Counter(steps * bound(s, trainer.plan(), limits), Counter::kIsRate);
+  state.counters["memory"] =
+      Counter(static_cast<double>(trainer.plan().predicted_bytes()), Counter::kDefaults, Counter::kIs1024);
+}
+
+void add_benchmarks(const Folder& folder, int threads, const Limits& limits) {
+  for (const std::string_view precision : {"f32", "bf16"})
+    for (const Shape& s : kShapes) {
+      const std::string name = name_of(s, precision);
+      auto* benchmark = benchmark::RegisterBenchmark(
+          name.c_str(), [&folder, &s, precision, threads, limits](benchmark::State& state) {
+            run(state, s, precision, folder, threads, limits);
+          });
+      benchmark->Unit(benchmark::kMillisecond);
+      if (threads == 1)
+        benchmark->MeasureProcessCPUTime();
+      else
+        benchmark->UseRealTime();
+    }
+}
+
+/// Takes --threads=N out of the arguments.
+int take_threads(int& argc, char** argv) {
+  constexpr std::string_view kFlag = "--threads=";
+  int threads = 1, kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument.starts_with(kFlag))
+      std::from_chars(argument.data() + kFlag.size(), argument.data() + argument.size(), threads);
+    else
+      argv[kept++] = argv[i];
+  }
+  argc = kept;
+  return threads < 1 ? 1 : threads;
+}
+
+}  // namespace
+}  // namespace fovea
+
+int main(int argc, char** argv) {
+  using fovea::DType;
+  const int threads = fovea::take_threads(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const fovea::Limits limits{fovea::product_rate(DType::f32, threads),
+                             fovea::product_rate(DType::bf16, threads),
+                             fovea::measured_read_bandwidth(threads)};
+  benchmark::AddCustomContext(
+      "bound", fmt::format("products {:.1f} GFLOP/s in f32, {:.1f} in bf16; memory {:.1f} GB/s",
+                           limits.f32 * 1e-9, limits.bf16 * 1e-9, limits.bandwidth * 1e-9));
+  benchmark::AddCustomContext("threads", fmt::format("{}", threads));
+  const fovea::Folder folder;
+  fovea::add_benchmarks(folder, threads, limits);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
