@@ -10,6 +10,7 @@ import cases
 import grid
 import measure
 import programs
+import roofline
 import rows
 import tables
 
@@ -127,6 +128,21 @@ class Turns(unittest.TestCase):
             self.assertRaises(SystemExit, gone.ask, "x", 1)
 
 
+    def test_steps_are_read_off_the_training_benchmark(self):
+        case = cases.training()[-1]
+        with tempfile.TemporaryDirectory() as build:
+            program = pathlib.Path(build) / "experiments/bench/fovea-bench-train"
+            program.parent.mkdir(parents=True)
+            program.write_text(f"""#!{sys.executable}
+import json, re, sys
+pattern, = (word.split("=", 1)[1] for word in sys.argv if word.startswith("--benchmark_filter="))
+names = ["{case.name()}/real_time", "{case.name()}0"]
+print(json.dumps({{"benchmarks": [{{"tokens/s": 2048.0, "iterations": 7}} for name in names if re.search(pattern, name)]}}))
+""", encoding="utf-8")
+            program.chmod(0o755)
+            self.assertEqual(programs.FoveaTraining(build, 2).ask(case, 1), {"seconds": 2, "calls": 7})
+
+
 class Tables(unittest.TestCase):
     def row(self, case, ours, theirs, table="dense"):
         said = {"limit_flops_per_second": 1e9, "workspace_bytes": 64, "bound_seconds": 0.5}
@@ -155,6 +171,27 @@ class Tables(unittest.TestCase):
         share = window.pairs() / whole.pairs()
         measured = [self.row(whole, [1.0], []), self.row(window, [2 * share], [])]
         self.assertIn("| 2.00x |", tables.long_window(measured))
+
+    def test_a_page_is_filled_between_its_marks(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            fast = small("full")
+            rows.write(folder / "grid.csv", rows.GRID, [rows.grid_row(fast, fast, 1.0, 1.0)])
+            page = "before\n<!-- grid -->\nold | table\n<!-- end -->\nafter\n"
+            once = tables.filled(page, folder)
+            self.assertTrue(once.startswith("before\n<!-- grid -->\n1 cells, 0 below"))
+            self.assertTrue(once.endswith("\n<!-- end -->\nafter\n"))
+            self.assertNotIn("old", once)
+            self.assertEqual(tables.filled(once, folder), once)
+
+    def test_the_roofline_has_both_sides_and_the_limits(self):
+        machine = {"processor": "P", "threads": 2,
+                   "limits": {"limit/fma": 2e11, "limit/matmul_2048/f32": 1e11, "limit/matmul_2048/bf16": 3e11,
+                              "limit/bf16_dot": 4e11, "limit/read": 1e10}}
+        text = roofline.script(machine, [self.row(small("causal"), [1.0], [2.0]), self.row(small("full"), [1.0], [2.0]),
+                                         self.row(small("causal", dtype="bf16"), [1.0], [])], "f.svg")
+        self.assertEqual((text.count("title 'fovea, "), text.count("title 'PyTorch, ")), (2, 1))
+        self.assertIn("x * 10.0 < 400.0 ? x * 10.0 : 400.0", text)
 
     def test_training_bound_adds_products_and_the_optimizer(self):
         case = cases.training()[0]

@@ -1,4 +1,7 @@
 """The measured rows as Markdown."""
+import json
+import re
+
 import rows
 from measure import geometric_mean
 
@@ -33,7 +36,7 @@ def spread(row):
 
 def machine(m):
     about = (f"{m['processor']}, {m['cores']} cores, {m['threads']} threads, {m['date']}, load {m['load']:.1f} at the "
-             f"start; {m['fovea']}; torch {m['torch'] or 'absent'}; medians of {m['rounds']} rounds.\n\n")
+             f"start; fovea {m['fovea']}; torch {m['torch'] or 'absent'}; medians of {m['rounds']} rounds.\n\n")
     unit = lambda name: "GB/s" if name == "limit/read" else "GFLOP/s"
     return about + table(("limit", "", ""),
                          [(WHAT[name], giga(value), unit(name)) for name, value in m["limits"].items()])
@@ -50,7 +53,8 @@ def attention(measured):
     for row in measured:
         case = rows.case_of(row)
         lines.append((f"{shape_text(case)} {case.mask}", f"{case.dtype} {case.direction}",
-                      giga(row["flops_per_second"]), giga(row["torch_flops_per_second"]), times(row["ratio"]), spread(row), percent(row["of_limit"])))
+                      giga(row["flops_per_second"]), giga(row["torch_flops_per_second"]), times(row["ratio"]),
+                      spread(row), percent(row["of_limit"])))
     return table(("case", "what", "GFLOP/s", "PyTorch", "ratio", "rounds", "of the limit"), lines, right=2)
 
 
@@ -108,3 +112,16 @@ def training(measured):
               percent(row["of_bound"])) for row in measured]
     return table(("training step", "dtype", "tokens/s", "PyTorch", "ratio", "rounds", "to torch.compile",
                   "of the bound"), lines, right=2)
+
+
+FILES = {"machine": lambda folder: machine(json.loads((folder / "machine.json").read_text(encoding="utf-8"))),
+          "attention": lambda folder: all_attention(rows.read(folder / "attention.csv")),
+          "grid": lambda folder: grid(rows.read(folder / "grid.csv")),
+          "training": lambda folder: training(rows.read(folder / "training.csv"))}
+
+
+def filled(page, folder):
+    """The page with what stands between <!-- NAME --> and <!-- end --> replaced by the table of the folder's file."""
+    def fill(match):
+        return f"<!-- {match[1]} -->\n{FILES[match[1]](folder).strip()}\n<!-- end -->"
+    return re.sub(r"<!-- (\w+) -->\n(?:(?!<!-- end -->).)*<!-- end -->", fill, page, flags=re.DOTALL)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times training steps of GPT-2- and Llama-shaped decoders in PyTorch on random tokens (needs PyPI's torch).
 
-Each line of standard input is the name of a case (cases.py: train/...; train_compiled/... by torch.compile) and a
-number of steps; the answer is a line of JSON with the median seconds of a step. bf16 is autocast. The recipe is
-that of fovea's runs: fused AdamW (0.9, 0.95; decay 0.1 on matrices), a gradient norm of at most 1, tied embeddings, no
-dropout.
+Each line of standard input is the name of a case (cases.py: train/...; train_compiled/... by torch.compile) and for
+how many seconds to time it; the answer is a line of JSON with the median seconds of a step, of at least two: of the
+processor on one thread, real on several. bf16 is autocast. The recipe is that of fovea's runs: fused
+AdamW (0.9, 0.95; decay 0.1 on matrices), a gradient norm of at most 1, tied embeddings, no dropout.
 """
 import argparse
 import json
@@ -106,7 +106,6 @@ class Trainer:
         self.step()  # allocates the moments
 
     def step(self):
-        start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.s.bf16):
             logits = self.run(self.tokens[:, :-1])
         loss = F.cross_entropy(logits.float().flatten(0, 1), self.tokens[:, 1:].flatten())
@@ -115,22 +114,28 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         loss.item()  # as a journal needs it
-        return time.perf_counter() - start
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    torch.set_num_threads(parser.parse_args().threads)
+    threads = parser.parse_args().threads
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
     known, trainer = None, None
     for line in sys.stdin:
-        name, steps = line.split()
+        name, seconds = line.split()
         answer = {"name": name}
         try:
             if name != known:
                 trainer = None
                 trainer, known = Trainer(name), name
-            taken = sorted(trainer.step() for _ in range(int(steps)))
+            taken = []
+            while len(taken) < 2 or sum(taken) < float(seconds):
+                start = clock()
+                trainer.step()
+                taken.append(clock() - start)
+            taken.sort()
             answer |= {"seconds": taken[len(taken) // 2], "least_seconds": taken[0], "calls": len(taken)}
         except (ValueError, RuntimeError) as error:
             known, answer["error"] = None, str(error).split("\n", maxsplit=1)[0]
