@@ -6,7 +6,7 @@
 
 namespace fovea {
 
-/// Owns 64-byte aligned host memory, zero-filled.
+/// Owns 64-byte aligned host memory, zero-filled; on large pages where it is large and the system has them.
 class Buffer {
  public:
   Buffer() = default;
@@ -21,6 +21,7 @@ class Buffer {
 
  private:
   struct Free {
+    int64 bytes;
     void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte[], Free> data_;

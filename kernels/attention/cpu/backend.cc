@@ -6,13 +6,18 @@ namespace {
 
 using namespace flash;
 
+int64 rows_of(const AttentionProblem& problem) { return problem.batch * problem.q_len * problem.q_heads; }
+
 struct ForwardPlan {
   Units units;
-  int64 per_worker;
-  explicit ForwardPlan(const AttentionProblem& problem) : units(problem, Pass::forward) {
+  int64 per_worker, partials;
+  ForwardPlan(const AttentionProblem& problem, int threads) : units(problem, Pass::forward, threads) {
     Carver carver;
-    ForwardMemory memory(carver, problem);
+    ForwardMemory memory(carver, problem, units);
     per_worker = carver.used();
+    partials = units.key_parts() == 1
+                   ? 0
+                   : Partials::floats(units.key_parts(), rows_of(problem), padded(problem.v_dim));
   }
 };
 
@@ -21,22 +26,16 @@ struct ForwardPlan {
 struct BackwardPlan {
   Units units;
   int64 per_worker, copy, copies, sinks;
-  BackwardPlan(const AttentionProblem& problem, bool sink) : units(problem, Pass::backward) {
+  BackwardPlan(const AttentionProblem& problem, bool sink, int threads)
+      : units(problem, Pass::backward, threads) {
     Carver carver;
     BackwardMemory memory(carver, problem, units);
     per_worker = carver.used();
-    copy = problem.batch * problem.q_len * problem.q_heads * padded(problem.qk_dim);
+    copy = rows_of(problem) * padded(problem.qk_dim);
     copies = units.key_parts() > 1 ? units.key_parts() : 0;
     sinks = sink ? units.sequences() * problem.q_heads : 0;
   }
 };
-
-/// Where the rows of the unit's group begin in a copy of dq.
-int64 dq_offset(const AttentionProblem& problem, const Unit& unit) {
-  const int64 D = padded(problem.qk_dim), q_len = unit.sequence.q.size();
-  const int64 rows_before = unit.sequence.batch * problem.q_len + unit.sequence.q.begin;
-  return (rows_before * problem.q_heads + unit.kv_head * problem.group() * q_len) * D;
-}
 
 /// dsink (Hq) = or += the gradients of every sequence, in their order.
 void sum_sinks(const AttentionBackward& op, const float* sinks /* (sequences, kv_heads, group) */,
@@ -71,27 +70,38 @@ class CpuAttention final : public AttentionBackend {
 
 int64 CpuAttention::workspace_bytes(const AttentionProblem& problem, Pass pass, int threads) const {
   if (pass == Pass::forward) {
-    const ForwardPlan plan(problem);
-    return scratch_size<int64>(plan.units.starts_needed()) + scratch_size<float>(threads * plan.per_worker);
+    const ForwardPlan plan(problem, threads);
+    return scratch_size<int64>(plan.units.starts_needed()) + scratch_size<float>(threads * plan.per_worker) +
+           scratch_size<float>(plan.partials);
   }
-  const BackwardPlan plan(problem, true);
+  const BackwardPlan plan(problem, true, threads);
   return scratch_size<int64>(plan.units.starts_needed()) + scratch_size<float>(threads * plan.per_worker) +
          scratch_size<float>(plan.copies * plan.copy) + scratch_size<float>(plan.sinks);
 }
 
 void CpuAttention::forward(Execution& execution, const AttentionForward& op) const {
-  ForwardPlan plan(op.problem);
+  ForwardPlan plan(op.problem, execution.threads());
   plan.units.index(execution.scratch<int64>(plan.units.starts_needed()));
   float* workers = execution.scratch<float>(execution.threads() * plan.per_worker);
+  const Partials partials{execution.scratch<float>(plan.partials), rows_of(op.problem),
+                          padded(op.problem.v_dim)};
   execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
     Carver carver(workers + worker * plan.per_worker);
-    run_unit(op, plan.units[i], ForwardMemory(carver, op.problem));
+    run_unit(op, plan.units[i], ForwardMemory(carver, op.problem, plan.units), partials);
+  });
+  if (plan.partials == 0) return;
+  execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
+    const Unit unit = plan.units[i];
+    if (unit.key_parts == 1 || unit.key_part > 0) return;
+    Carver carver(workers + worker * plan.per_worker);
+    merge_parts(op, unit, ForwardMemory(carver, op.problem, plan.units), partials);
   });
 }
 
 void CpuAttention::backward(Execution& execution, const AttentionBackward& op) const {
   const AttentionProblem& problem = op.problem;
-  BackwardPlan plan(problem, static_cast<bool>(op.dsink));
+  BackwardPlan plan(problem, static_cast<bool>(op.dsink), execution.threads());
+  const int64 D = padded(problem.qk_dim);
   plan.units.index(execution.scratch<int64>(plan.units.starts_needed()));
   float* workers = execution.scratch<float>(execution.threads() * plan.per_worker);
   float* copies = execution.scratch<float>(plan.copies * plan.copy);
@@ -101,19 +111,19 @@ void CpuAttention::backward(Execution& execution, const AttentionBackward& op) c
     const Unit unit = plan.units[i];
     Carver carver(workers + worker * plan.per_worker);
     const BackwardMemory memory(carver, problem, plan.units);
-    float* dsink = op.dsink && unit.index == 0
+    float* dsink = op.dsink && unit.key_part == 0
                        ? sinks + (unit.number * problem.kv_heads + unit.kv_head) * problem.group()
                        : nullptr;
-    float* dq = plan.copies ? copies + unit.index * plan.copy + dq_offset(problem, unit) : memory.dq;
+    float* dq = plan.copies ? copies + unit.key_part * plan.copy + first_row(problem, unit) * D : memory.dq;
     run_unit(op, unit, memory, dq, dsink);
-    if (!plan.copies) write_dq(op, unit, {0, unit.sequence.q.size() * problem.group()}, dq, 1, 0);
+    if (!plan.copies) write_dq(op, unit, unit.rows, dq, 1, 0);
   });
   if (plan.copies)
     execution.parallel_for(plan.units.count(), [&](int64 i, int) {
       const Unit unit = plan.units[i];
-      const int64 rows = unit.sequence.q.size() * problem.group();
-      const Range mine{unit.index * rows / unit.parts, (unit.index + 1) * rows / unit.parts};
-      write_dq(op, unit, mine, copies + dq_offset(problem, unit), unit.parts, plan.copy);
+      const int64 rows = unit.rows.size();
+      const Range mine{unit.key_part * rows / unit.key_parts, (unit.key_part + 1) * rows / unit.key_parts};
+      write_dq(op, unit, mine, copies + first_row(problem, unit) * D, unit.key_parts, plan.copy);
     });
   if (op.dsink) sum_sinks(op, sinks, plan.units.sequences());
 }

@@ -1,4 +1,4 @@
-// The micro-kernel: small products of packed f32 tiles. Included once per target.
+// The micro-kernel: small products of packed tiles. Included once per target.
 #if defined(FOVEA_ATTENTION_PRODUCT_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FOVEA_ATTENTION_PRODUCT_INL_H
 #undef FOVEA_ATTENTION_PRODUCT_INL_H
@@ -21,9 +21,12 @@ constexpr int64 kRowBlock = 8;
 /// As many as the registers hold beside two vectors of B: 32 of them, or 16.
 constexpr int kRows = hn::MaxLanes(F32()) == 16 ? 8 : 4;
 
-/// C (M, N) = or += A (M, K) B (K, N); N a whole number of vectors, rows of B and C aligned. Where `depth` is
-/// given, depth[i] is the part of K that counts for rows [i * kRowBlock, (i + 1) * kRowBlock): the rest of A
-/// is zeros there.
+/// C (M, N) = or += A (M, K) B (K, N), all counted in elements; N a whole number of vectors, rows of B and C
+/// aligned. C is f32. Where `depth` is given, depth[i] is the part of K that counts for rows [i * kRowBlock,
+/// (i + 1) * kRowBlock): the rest of A is zeros there.
+///
+/// An element of A and B is four bytes: one f32, or a pair of bf16 that lie side by side along the sum
+/// (Tiles::kWidth numbers). They are passed on as floats, and never computed with as such.
 struct Product {
   int64 M, N, K;
   const float* a;
@@ -37,7 +40,7 @@ struct Product {
 };
 
 /// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times.
-template <int MR, int NR, Lies kLies>
+template <class Tiles, int MR, int NR, Lies kLies>
 HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
   const F32 d;
   constexpr int64 L = hn::MaxLanes(d);
@@ -59,7 +62,7 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
     for (int i = 0; i < MR; ++i) {
       const F32V av = hn::Set(d, kLies == Lies::along_rows ? a[i * stride] : a[i]);
 #pragma GCC unroll 4
-      for (int j = 0; j < NR; ++j) acc[i][j] = hn::MulAdd(av, bv[j], acc[i][j]);
+      for (int j = 0; j < NR; ++j) acc[i][j] = Tiles::multiply_add(av, bv[j], acc[i][j]);
     }
     a += kLies == Lies::along_rows ? 1 : stride;
     b += p.b_stride;
@@ -71,27 +74,27 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
 }
 
 /// Columns [n, n + NR vectors) of C.
-template <int NR, Lies kLies>
+template <class Tiles, int NR, Lies kLies>
 HWY_INLINE void multiply_columns(const Product& p, int64 n) {
   for (int64 block = 0; block < p.M; block += kRowBlock) {
     const Range k = p.depth ? p.depth[block / kRowBlock] : Range{0, p.K};
     const int64 end = std::min(p.M, block + kRowBlock);
     int64 m = block;
-    for (; m + kRows <= end; m += kRows) multiply_block<kRows, NR, kLies>(p, m, n, k);
+    for (; m + kRows <= end; m += kRows) multiply_block<Tiles, kRows, NR, kLies>(p, m, n, k);
     if (m + 4 <= end) {
-      multiply_block<4, NR, kLies>(p, m, n, k);
+      multiply_block<Tiles, 4, NR, kLies>(p, m, n, k);
       m += 4;
     }
-    for (; m < end; ++m) multiply_block<1, NR, kLies>(p, m, n, k);
+    for (; m < end; ++m) multiply_block<Tiles, 1, NR, kLies>(p, m, n, k);
   }
 }
 
-template <Lies kLies>
+template <class Tiles, Lies kLies>
 HWY_NOINLINE void multiply(const Product& p) {
   constexpr int64 L = hn::MaxLanes(F32());
   int64 n = 0;
-  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<2, kLies>(p, n);
-  if (n < p.N) multiply_columns<1, kLies>(p, n);
+  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<Tiles, 2, kLies>(p, n);
+  if (n < p.N) multiply_columns<Tiles, 1, kLies>(p, n);
 }
 
 }  // namespace fovea::HWY_NAMESPACE

@@ -16,23 +16,36 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::HWY_NAMESPACE {
 
-/// Scores are kept to base 2, so that softmax takes exp2: the factor log2(e) goes into the packed queries, or
-/// behind the tanh where scores are capped.
+/// From q . k to softmax. Scores are taken to base 2, so that softmax takes exp2.
 struct Scores {
-  float query_factor, cap;  ///< cap to base 2; 0: none
-  explicit Scores(const AttentionProblem& problem)
-      : query_factor(problem.softcap > 0 ? problem.scale / problem.softcap
-                                         : problem.scale * std::numbers::log2e_v<float>),
-        cap(problem.softcap > 0 ? problem.softcap * std::numbers::log2e_v<float> : 0) {}
-  bool capped() const { return cap > 0; }
+  float early = 1;  ///< factor that scores get in a pass of their own, under the tanh where they are capped
+  float cap = 0;    ///< to base 2; 0: none
+  float late = 1;   ///< positive factor that they get on their way into exp2
+  explicit Scores(const AttentionProblem& problem) {
+    const float scale = problem.scale * std::numbers::log2e_v<float>;
+    if (problem.softcap > 0) {
+      early = problem.scale / problem.softcap;
+      cap = problem.softcap * std::numbers::log2e_v<float>;
+    } else if (scale > 0) {
+      late = scale;  // the largest score stays the largest
+    } else {
+      early = scale;
+    }
+  }
+  bool adjusted() const { return early != 1; }
 };
 
-/// s (keys, kQueries) = cap * tanh(s); where wanted, slope = d(s / log2(e)) / d(scale q.k) = 1 - tanh^2.
-inline void cap_scores(const Scores& scores, float* s, int64 keys, float* slope) {
+/// s (keys, kQueries) = early * s, or cap * tanh(early * s); where capped and wanted, slope = d(s / log2(e))
+/// / d(scale q.k) = 1 - tanh^2.
+inline void adjust_scores(const Scores& scores, float* s, int64 keys, float* slope) {
   const F32 d;
-  const F32V cap = hn::Set(d, scores.cap), one = hn::Set(d, 1.0f);
+  const F32V early = hn::Set(d, scores.early), cap = hn::Set(d, scores.cap), one = hn::Set(d, 1.0f);
   for (int64 i = 0; i < keys * flash::kQueries; i += hn::MaxLanes(d)) {
-    const F32V x = hn::Load(d, s + i);
+    const F32V x = hn::Mul(early, hn::Load(d, s + i));
+    if (scores.cap == 0) {
+      hn::Store(x, d, s + i);
+      continue;
+    }
     const F32V t = hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x));
     hn::Store(hn::Mul(cap, t), d, s + i);
     if (slope) hn::Store(hn::NegMulAdd(t, t, one), d, slope + i);
@@ -52,29 +65,37 @@ inline void hide(const RowKeys& row_keys, Range all, Range keys, float* s) {
   }
 }
 
-/// For blocks of rows, the keys of a tile that some row of the block sees: the depth of a product.
+/// The elements of so many numbers each that hold these numbers.
+HWY_INLINE Range in_elements(Range numbers, int64 width) {
+  if (numbers.size() <= 0) return {};
+  return {numbers.begin / width, ceil_div(numbers.end, width)};
+}
+
+/// For blocks of rows, the keys of a tile that some row of the block sees: the depth of a product, in
+/// elements of `width` keys.
 struct KeyDepth {
   Range blocks[flash::kQueries / kRowBlock];
   KeyDepth() = default;
-  KeyDepth(const RowKeys& row_keys, int64 rows, Range keys) {
+  KeyDepth(const RowKeys& row_keys, int64 rows, Range keys, int64 width) {
     for (int64 r = 0; r < rows; r += kRowBlock) {
       const Range seen = intersection(seen_by(row_keys, {r, std::min(rows, r + kRowBlock)}).any, keys);
-      blocks[r / kRowBlock] = {seen.begin - keys.begin, seen.end - keys.begin};
+      blocks[r / kRowBlock] = in_elements({seen.begin - keys.begin, seen.end - keys.begin}, width);
     }
   }
 };
-/// For blocks of keys, the rows of a tile that see some key of the block, and what lies between them.
+/// For blocks of keys, the rows of a tile that see some key of the block, and what lies between them, in
+/// elements of `width` rows.
 struct RowDepth {
   Range blocks[flash::kKeys / kRowBlock];
   RowDepth() = default;
-  RowDepth(const RowKeys& row_keys, int64 rows, Range keys) {
+  RowDepth(const RowKeys& row_keys, int64 rows, Range keys, int64 width) {
     for (int64 j = keys.begin; j < keys.end; j += kRowBlock) {
       const int64 end = std::min(keys.end, j + kRowBlock);
       const auto blind = [&](int64 r) { return row_keys.last[r] <= j || row_keys.first[r] >= end; };
-      Range& seen = blocks[(j - keys.begin) / kRowBlock];
-      seen = {0, rows};
+      Range seen{0, rows};
       while (seen.begin < seen.end && blind(seen.begin)) ++seen.begin;
       while (seen.end > seen.begin && blind(seen.end - 1)) --seen.end;
+      blocks[(j - keys.begin) / kRowBlock] = in_elements(seen, width);
     }
   }
 };

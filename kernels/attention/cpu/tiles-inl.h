@@ -1,4 +1,4 @@
-// Packing of rows into f32 tiles, and what a mask shows of them. Included once per target.
+// Packing of rows into tiles, and what a mask shows of them. Included once per target.
 #if defined(FOVEA_ATTENTION_TILES_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FOVEA_ATTENTION_TILES_INL_H
 #undef FOVEA_ATTENTION_TILES_INL_H
@@ -40,6 +40,21 @@ HWY_INLINE void unpack_row(DType dtype, const void* row, int64 columns, float* H
   if (written < D) std::memset(to + written, 0, static_cast<size_t>(D - written) * sizeof(float));
 }
 
+/// The i-th of n even shares of a range.
+HWY_INLINE Range share_of(Range range, int64 i, int64 n) {
+  return {range.begin + range.size() * i / n, range.begin + range.size() * (i + 1) / n};
+}
+
+/// Asks for rows that are packed later. Rows of a head lie far apart, mostly a page, where no processor
+/// fetches ahead by itself.
+inline void prefetch_rows(const flash::GroupRows& from, Range rows, int64 columns) {
+  constexpr int64 kLine = 64;
+  const int64 bytes = columns * size_of(from.dtype);
+  from.for_each(rows, [&](const std::byte* row) {
+    for (int64 i = 0; i < bytes; i += kLine) __builtin_prefetch(row + i, 0, 2);
+  });
+}
+
 /// Rows as a packed f32 tile (rows, padded columns).
 inline void pack_rows(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
   const int64 D = flash::padded(columns);
@@ -50,6 +65,30 @@ inline void pack_rows(const flash::GroupRows& from, Range rows, int64 columns, f
     tile += D;
   });
 }
+
+/// Tiles whose elements are single numbers in f32, whatever the storage. See Bf16Tiles for the other kind.
+struct F32Tiles {
+  static constexpr int64 kWidth = 1;  ///< numbers in an element
+  static HWY_INLINE F32V multiply_add(F32V a, F32V b, F32V c) { return hn::MulAdd(a, b, c); }
+  /// For sums along the columns: (rows, flash::elements(columns, kWidth)).
+  static void pack_along(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
+    pack_rows(from, rows, columns, tile);
+  }
+  /// For sums across the rows: (rows / kWidth, padded columns). The same here.
+  static void pack_across(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
+    pack_rows(from, rows, columns, tile);
+  }
+  /// A tile that is packed along its columns, laid across its rows: here it is so already, in its place.
+  static void lay_across(const float*, int64, int64, float*) {}
+  /// Two rows, `row` and the next, or one last row of a tile (rows, kQueries) that sums run across.
+  static HWY_INLINE void store_pair(F32V x0, F32V x1, float* column, int64 row) {
+    hn::Store(x0, F32(), column + row * flash::kQueries);
+    hn::Store(x1, F32(), column + (row + 1) * flash::kQueries);
+  }
+  static HWY_INLINE void store_last(F32V x, float* column, int64 row) {
+    hn::Store(x, F32(), column + row * flash::kQueries);
+  }
+};
 
 /// A row of f32 rounded to its storage.
 inline void pack_row(DType dtype, const float* HWY_RESTRICT row, int64 columns, void* to) {
@@ -81,32 +120,32 @@ inline void add_row(DType dtype, const float* HWY_RESTRICT row, int64 columns, v
 }
 
 #if HWY_TARGET == HWY_SCALAR
-HWY_INLINE void transpose_block(const float* from, int64 D, float factor, float* to) {
+HWY_INLINE void transpose_block(const float* from, int64 stride, float* to) {
   for (int64 r = 0; r < 4; ++r)
-    for (int64 c = 0; c < 4; ++c) to[c * flash::kQueries + r] = factor * from[r * D + c];
+    for (int64 c = 0; c < 4; ++c) to[c * flash::kQueries + r] = from[r * stride + c];
 }
 #else
-/// 4 x 4 elements: to (columns, kQueries) = factor * the transpose of `from` (rows, D).
-HWY_INLINE void transpose_block(const float* from, int64 D, float factor, float* to) {
+/// 4 x 4 elements: to (columns, kQueries) = the transpose of `from` (rows, stride).
+HWY_INLINE void transpose_block(const float* from, int64 stride, float* to) {
   const hn::FixedTag<float, 4> d;
-  const auto scale = hn::Set(d, factor);
-  const auto r0 = hn::Load(d, from), r1 = hn::Load(d, from + D);
-  const auto r2 = hn::Load(d, from + 2 * D), r3 = hn::Load(d, from + 3 * D);
+  const auto r0 = hn::Load(d, from), r1 = hn::Load(d, from + stride);
+  const auto r2 = hn::Load(d, from + 2 * stride), r3 = hn::Load(d, from + 3 * stride);
   const auto low01 = hn::InterleaveLower(d, r0, r1), low23 = hn::InterleaveLower(d, r2, r3);
   const auto high01 = hn::InterleaveUpper(d, r0, r1), high23 = hn::InterleaveUpper(d, r2, r3);
-  hn::Store(hn::Mul(scale, hn::ConcatLowerLower(d, low23, low01)), d, to);
-  hn::Store(hn::Mul(scale, hn::ConcatUpperUpper(d, low23, low01)), d, to + flash::kQueries);
-  hn::Store(hn::Mul(scale, hn::ConcatLowerLower(d, high23, high01)), d, to + 2 * flash::kQueries);
-  hn::Store(hn::Mul(scale, hn::ConcatUpperUpper(d, high23, high01)), d, to + 3 * flash::kQueries);
+  hn::Store(hn::ConcatLowerLower(d, low23, low01), d, to);
+  hn::Store(hn::ConcatUpperUpper(d, low23, low01), d, to + flash::kQueries);
+  hn::Store(hn::ConcatLowerLower(d, high23, high01), d, to + 2 * flash::kQueries);
+  hn::Store(hn::ConcatUpperUpper(d, high23, high01), d, to + 3 * flash::kQueries);
 }
 #endif
 
-/// factor * the transpose of a tile (rows, D) of at most kQueries rows: (D, kQueries), absent rows zero.
-inline void transpose_tile(float* tile, int64 rows, int64 D, float factor, float* to) {
-  std::memset(tile + rows * D, 0, static_cast<size_t>((flash::kQueries - rows) * D) * sizeof(float));
+/// The transpose (elements, kQueries) of a tile (rows, elements) of at most kQueries rows; absent rows zero.
+inline void transpose_tile(float* tile, int64 rows, int64 elements, float* to) {
+  std::memset(tile + rows * elements, 0,
+              static_cast<size_t>((flash::kQueries - rows) * elements) * sizeof(float));
   for (int64 r = 0; r < flash::kQueries; r += 4)
-    for (int64 c = 0; c < D; c += 4)
-      transpose_block(tile + r * D + c, D, factor, to + c * flash::kQueries + r);
+    for (int64 c = 0; c < elements; c += 4)
+      transpose_block(tile + r * elements + c, elements, to + c * flash::kQueries + r);
 }
 
 /// The interval of keys that each row of a group sees.
@@ -114,11 +153,7 @@ struct RowKeys {
   const int32 *first, *last;
 };
 
-/// Keys that at least one of some rows sees, and keys that every one sees.
-struct Seen {
-  Range any, all;
-};
-HWY_INLINE Seen seen_by(const RowKeys& keys, Range rows) {
+HWY_INLINE flash::Seen seen_by(const RowKeys& keys, Range rows) {
   constexpr int32 kMost = std::numeric_limits<int32>::max();
   int32 any_first = kMost, any_last = 0, all_first = 0, all_last = kMost;
   for (int64 r = rows.begin; r < rows.end; ++r) {

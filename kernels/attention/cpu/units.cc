@@ -1,19 +1,42 @@
 #include "kernels/attention/cpu/units.h"
 
 #include "core/error.h"
+#include "kernels/simd/instruction_set.h"
 
 namespace fovea::flash {
 namespace {
 
-// Enough units for the threads of a large machine where the batch alone gives too few; each more costs an f32
-// copy of dq.
-constexpr int64 kBackwardUnits = 16;
+// Keys are cut where rows alone give fewer units than this: enough for the threads of a large machine. Each
+// part more costs an f32 copy of dq backward, and forward of out.
+constexpr int64 kForwardUnits = 64, kBackwardUnits = 16;
+constexpr int64 kForwardKeys = 1024;  // of a part, at least
+constexpr int64 kFewestRows = 64;     // of a forward unit
 
 int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
 
 }  // namespace
 
-Units::Units(const AttentionProblem& problem, Pass pass)
+int64 tile_width(const AttentionProblem& problem) {
+  return problem.dtype == DType::bf16 && has_bf16_dot() ? 2 : 1;
+}
+
+namespace {
+
+/// Rows of a forward unit: many, since each unit packs all keys anew; few enough that what it keeps of them
+/// stays in the second-level cache, and that all threads have units to the end. No result depends on it.
+int64 forward_rows(const AttentionProblem& problem, int64 all_rows, int threads) {
+  constexpr int64 kCache = 384 * 1024, kMost = 1024, kUnitsPerThread = 6;
+  const int64 width = tile_width(problem);
+  const int64 row_bytes = (elements(problem.qk_dim, width) + padded(problem.v_dim)) * 4;
+  const int64 fit = std::clamp(kCache / row_bytes / kQueries * kQueries, kFewestRows, kMost);
+  if (threads == 1) return fit;
+  const int64 share = round_up(ceil_div(all_rows, threads * kUnitsPerThread), kQueries);
+  return std::clamp(share, kFewestRows, fit);
+}
+
+}  // namespace
+
+Units::Units(const AttentionProblem& problem, Pass pass, int threads)
     : problem_(problem),
       pass_(pass),
       documents_(problem.mask.documents ? problem.mask.documents->count() : 0) {
@@ -28,10 +51,15 @@ Units::Units(const AttentionProblem& problem, Pass pass)
     }
   }
   most_rows_ = most_q * problem.group();
+  if (pass == Pass::forward)
+    unit_rows_ = forward_rows(problem, problem.batch * problem.q_len * problem.q_heads, threads);
   const int64 heads = sequences() * problem.kv_heads;
-  if (heads > 0 && heads < kBackwardUnits)
-    key_parts_ = std::clamp<int64>(ceil_div(most_keys_, kKeyBlock), 1, ceil_div(kBackwardUnits, heads));
-  if (!documents_ && problem.batch > 0) uniform_parts_ = parts_of(sequence(0));
+  const int64 units = pass == Pass::forward ? heads * ceil_div(most_rows_, kFewestRows) : heads;
+  const int64 wanted = pass == Pass::forward ? kForwardUnits : kBackwardUnits;
+  const int64 least = pass == Pass::forward ? kForwardKeys : kKeyBlock;
+  if (units > 0 && units < wanted)
+    key_parts_ = std::clamp<int64>(ceil_div(most_keys_, least), 1, ceil_div(wanted, units));
+  if (!documents_ && problem.batch > 0) uniform_units_ = units_of(sequence(0));
 }
 
 AttentionSequence Units::sequence(int64 n) const {
@@ -51,42 +79,52 @@ AttentionSequence Units::sequence(int64 n) const {
   return s;
 }
 
-int64 Units::parts_of(const AttentionSequence& s) const {
-  if (pass_ == Pass::forward) return ceil_div(s.q.size() * problem_.group(), kForwardRows);
-  // One part at least: rows that see no key still want their dq of 0.
-  return std::clamp<int64>(ceil_div(s.k.size(), kKeyBlock), 1, key_parts_);
+int64 Units::row_parts_of(const AttentionSequence& s) const {
+  return pass_ == Pass::forward ? ceil_div(s.q.size() * problem_.group(), unit_rows_) : 1;
+}
+
+int64 Units::key_parts_of(const AttentionSequence& s) const {
+  // One part at least: rows that see no key still want their out, or dq, of 0.
+  return std::clamp<int64>(ceil_div(s.k.size(), pass_ == Pass::forward ? kForwardKeys : kKeyBlock), 1,
+                           key_parts_);
 }
 
 void Units::index(int64* starts) {
   if (!documents_) return;
   starts[0] = 0;
   for (int64 n = 0; n < documents_; ++n)
-    starts[n + 1] = starts[n] + parts_of(sequence(n)) * problem_.kv_heads;
+    starts[n + 1] = starts[n] + units_of(sequence(n)) * problem_.kv_heads;
   starts_ = starts;
 }
 
 Unit Units::operator[](int64 i) const {
   Unit unit;
-  int64 n, within;
+  int64 within;
   if (documents_) {
-    n = std::upper_bound(starts_, starts_ + documents_ + 1, i) - starts_ - 1;
-    within = i - starts_[n];
+    unit.number = std::upper_bound(starts_, starts_ + documents_ + 1, i) - starts_ - 1;
+    within = i - starts_[unit.number];
   } else {
-    n = i / (uniform_parts_ * problem_.kv_heads);
-    within = i % (uniform_parts_ * problem_.kv_heads);
+    unit.number = i / (uniform_units_ * problem_.kv_heads);
+    within = i % (uniform_units_ * problem_.kv_heads);
   }
-  unit.sequence = sequence(n);
-  const int64 parts = documents_ ? parts_of(unit.sequence) : uniform_parts_;
-  unit.number = n;
-  unit.parts = parts;
-  unit.kv_head = within / parts;
-  unit.index = within % parts;
-  const int64 size =
-      pass_ == Pass::forward ? unit.sequence.q.size() * problem_.group() : unit.sequence.k.size();
-  const int64 step =
-      pass_ == Pass::forward ? kForwardRows : round_up(ceil_div(size, parts), std::min(kKeys, kKeyBlock));
-  unit.part = {std::min(size, unit.index * step), std::min(size, (unit.index + 1) * step)};
+  unit.sequence = sequence(unit.number);
+  unit.key_parts = key_parts_of(unit.sequence);
+  const int64 row_parts = row_parts_of(unit.sequence);
+  unit.kv_head = within / (row_parts * unit.key_parts);
+  unit.key_part = within % unit.key_parts;
+
+  const int64 rows = unit.sequence.q.size() * problem_.group(), keys = unit.sequence.k.size();
+  const int64 row_part = within / unit.key_parts % row_parts,
+              row_step = pass_ == Pass::forward ? unit_rows_ : rows;
+  const int64 key_step = round_up(ceil_div(keys, unit.key_parts), kKeys);
+  unit.rows = {std::min(rows, row_part * row_step), std::min(rows, (row_part + 1) * row_step)};
+  unit.keys = {std::min(keys, unit.key_part * key_step), std::min(keys, (unit.key_part + 1) * key_step)};
   return unit;
+}
+
+int64 first_row(const AttentionProblem& problem, const Unit& unit) {
+  const int64 before = unit.sequence.batch * problem.q_len + unit.sequence.q.begin;
+  return before * problem.q_heads + unit.kv_head * problem.group() * unit.sequence.q.size() + unit.rows.begin;
 }
 
 void find_keys(const Unit& unit, Range rows, int32* first, int32* last) {
@@ -104,14 +142,16 @@ void find_keys(const Unit& unit, Range rows, int32* first, int32* last) {
   for (; r < whole_tiles(rows.size()); ++r) first[r] = last[r] = 0;
 }
 
-ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem) {
-  const int64 D = padded(problem.qk_dim), Dv = padded(problem.v_dim);
-  const int64 R = whole_tiles(std::min(kForwardRows, problem.q_len * problem.group()));
-  const int64 keys = std::min(kKeyBlock, problem.kv_len);
-  k = carver.floats(keys * D);
-  v = carver.floats(keys * Dv);
-  rows = carver.floats(kQueries * D);
-  q = carver.floats(R * D);
+ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units) {
+  const int64 width = tile_width(problem);
+  const int64 E = elements(problem.qk_dim, width), Dv = padded(problem.v_dim),
+              Ev = elements(problem.v_dim, width);
+  const int64 R = whole_tiles(std::min(units.unit_rows(), units.most_rows()));
+  const int64 keys = round_up(std::min(kKeys, units.most_keys()), width);
+  k = carver.floats(keys * E);
+  v = carver.floats(keys / width * Dv);
+  rows = carver.floats(kQueries * std::max(E, Ev));
+  q = carver.floats(R * E);
   out = carver.floats(R * Dv);
   scores = carver.floats(kKeys * kQueries);
   most = carver.floats(R);
@@ -119,27 +159,35 @@ ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem) {
   rescale = carver.floats(kQueries);
   first = carver.ints(R);
   last = carver.ints(R);
+  seen = carver.seen(R / kQueries);
 }
 
 BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units) {
+  const int64 width = tile_width(problem);
   const int64 D = padded(problem.qk_dim), Dv = padded(problem.v_dim);
+  const int64 E = elements(problem.qk_dim, width), Ev = elements(problem.v_dim, width);
   const int64 R = whole_tiles(units.most_rows());
-  const int64 keys = std::min(kKeyBlock, units.most_keys());
-  k = carver.floats(keys * D);
-  v = carver.floats(keys * Dv);
+  const int64 keys = round_up(std::min(kKeyBlock, units.most_keys()), width);
+  k = carver.floats(keys * E);
+  v = carver.floats(keys * Ev);
+  k_across = width == 1 ? k : carver.floats(keys / width * D);
   dk = carver.floats(keys * D);
   dv = carver.floats(keys * Dv);
-  q_rows = carver.floats(kQueries * D);
-  dout_rows = carver.floats(kQueries * Dv);
-  q = carver.floats(kQueries * D);
-  dout = carver.floats(kQueries * Dv);
-  out = carver.floats(kQueries * Dv);
-  rows = carver.floats(kQueries * Dv);
-  p = carver.floats(kKeys * kQueries);
-  ds = carver.floats(kKeys * kQueries);
+  q_rows = carver.floats(kQueries / width * D);
+  dout_rows = carver.floats(kQueries / width * Dv);
+  q = carver.floats(kQueries * E);
+  dout = carver.floats(kQueries * Ev);
+  out = carver.floats(kQueries * Ev);
+  rows = carver.floats(kQueries * std::max(E, Ev));
+  s = carver.floats(kKeys * kQueries);
+  dp = carver.floats(kKeys * kQueries);
+  p = width == 1 ? s : carver.floats(kKeys * kQueries / width);
+  ds = width == 1 ? dp : carver.floats(kKeys * kQueries / width);
+  ds_across = width == 1 ? dp : carver.floats(kKeys / width * kQueries);
   slope = problem.softcap > 0 ? carver.floats(kKeys * kQueries) : nullptr;
   lse = carver.floats(R);
-  delta = carver.floats(kQueries);
+  delta = carver.floats(R);
+  has_delta = carver.ints(R / kQueries);
   first = carver.ints(R);
   last = carver.ints(R);
   dq = units.key_parts() == 1 ? carver.floats(R * D) : nullptr;

@@ -12,50 +12,83 @@ namespace fovea::flash {
 constexpr int64 kQueries = 32;
 /// Keys of one tile: its scores, kKeys x kQueries, stay in the first-level cache.
 constexpr int64 kKeys = 64;
-/// Keys that are packed at once.
+/// Keys of which the backward pass keeps gradients at once.
 constexpr int64 kKeyBlock = 256;
 /// Columns are padded to whole vectors of the widest instruction set.
 constexpr int64 kPad = 16;
 
-/// How a problem is cut into pieces of work: by its shape alone, so that the order of every sum is too.
+/// How a problem is cut into pieces of work: some query rows of a group against some keys of its head. The
+/// rows of a group are those of its query heads, head after head: row r is query r % q_len of head r / q_len.
 ///
-/// Forward: so many query rows of one group. Backward: so many keys of one key/value head, all query rows of
-/// its group. The rows of a group are those of its query heads, head after head: row r is query r % q_len of
-/// head r / q_len.
+/// Forward: a share of the rows, and of the keys too where there are too few rows to work on. Backward: all
+/// rows, and a share of the keys. The order of every sum depends on the problem's shape alone: into how many
+/// keys are cut does; how many rows a forward unit has changes no sum of theirs.
 struct Unit {
   AttentionSequence sequence;
   int64 number = 0;  ///< of the sequence
   int64 kv_head = 0;
-  int64 index = 0, parts = 1;  ///< among the parts of its sequence and head
-  Range part;                  ///< forward: rows of the group; backward: keys of the sequence
+  int64 key_part = 0, key_parts = 1;
+  Range rows, keys;
 };
 
 class Units {
  public:
-  Units(const AttentionProblem& problem, Pass pass);
+  Units(const AttentionProblem& problem, Pass pass, int threads);
   /// Needed before anything else where there are documents: room for one number per document and one.
   int64 starts_needed() const { return documents_ ? documents_ + 1 : 0; }
   void index(int64* starts);
 
   int64 count() const {
-    return documents_ ? starts_[documents_] : uniform_parts_ * problem_.kv_heads * problem_.batch;
+    return documents_ ? starts_[documents_] : uniform_units_ * problem_.kv_heads * problem_.batch;
   }
   Unit operator[](int64 i) const;
-  /// Backward: the most parts into which the keys of a sequence are cut.
+  /// The most parts into which the keys of a sequence are cut.
   int64 key_parts() const { return key_parts_; }
   /// The most query rows of a group in one sequence.
   int64 most_rows() const { return most_rows_; }
   int64 most_keys() const { return most_keys_; }
+  /// Forward: rows of a unit, but for the last of a group.
+  int64 unit_rows() const { return unit_rows_; }
   AttentionSequence sequence(int64 n) const;
   int64 sequences() const { return documents_ ? documents_ : problem_.batch; }
 
  private:
-  int64 parts_of(const AttentionSequence& sequence) const;
+  int64 row_parts_of(const AttentionSequence& sequence) const;
+  int64 key_parts_of(const AttentionSequence& sequence) const;
+  int64 units_of(const AttentionSequence& s) const { return row_parts_of(s) * key_parts_of(s); }
 
   const AttentionProblem& problem_;
   Pass pass_;
-  int64 documents_, uniform_parts_ = 0, key_parts_ = 1, most_rows_ = 0, most_keys_ = 0;
+  int64 documents_, uniform_units_ = 0, key_parts_ = 1, unit_rows_ = 0, most_rows_ = 0, most_keys_ = 0;
   const int64* starts_ = nullptr;
+};
+
+/// The number of a unit's first row among the rows of all heads: (batch, q_heads, q_len) where there are no
+/// documents, else each document's (q_heads, q_len) one after the other.
+int64 first_row(const AttentionProblem& problem, const Unit& unit);
+
+/// The pieces of a range between multiples of `size`, in order: for (const Range piece : Pieces(range,
+/// size)). The first begins at an even number, where a pair does.
+class Pieces {
+ public:
+  Pieces(Range range, int64 size) : range_{range.begin / 2 * 2, range.end}, size_(size) {
+    if (range.size() <= 0) range_ = {0, 0};
+  }
+  struct Iterator {
+    int64 at, end, size;
+    Range operator*() const { return {at, std::min(end, (at / size + 1) * size)}; }
+    Iterator& operator++() {
+      at = (**this).end;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return at != other.at; }
+  };
+  Iterator begin() const { return {range_.begin, range_.end, size_}; }
+  Iterator end() const { return {range_.end, range_.end, size_}; }
+
+ private:
+  Range range_;
+  int64 size_;
 };
 
 /// f(head, queries) for each head's piece of these rows of a group, in order.
@@ -77,6 +110,7 @@ struct GroupRows {
   int64 rows_per_head;
   DType dtype;
 
+  std::byte* at(int64 r) const { return base + r / rows_per_head * head + r % rows_per_head * row; }
   /// f(address of row) for each of the rows, in order.
   template <class F>
   void for_each(Range rows, F f) const {
@@ -126,6 +160,18 @@ inline GroupRows key_rows(const Unit& unit, const View& view /* (B, S, H, D) */)
 /// tiles, get [0, 0).
 void find_keys(const Unit& unit, Range rows, int32* first, int32* last);
 
+/// Columns of f32, padded.
+constexpr int64 padded(int64 columns) { return round_up(columns, kPad); }
+/// Elements of four bytes that a row of so many columns takes, each `width` numbers wide.
+constexpr int64 elements(int64 columns, int64 width) { return round_up(columns, kPad * width) / width; }
+/// 2 where the problem is computed in pairs of bf16, 1 where in f32.
+int64 tile_width(const AttentionProblem& problem);
+
+/// Keys that at least one of some rows sees, and keys that every one sees.
+struct Seen {
+  Range any, all;
+};
+
 /// Hands out 64-byte aligned pieces of one block of memory; without a block it counts what they take.
 class Carver {
  public:
@@ -136,6 +182,9 @@ class Carver {
     return piece;
   }
   int32* ints(int64 n) { return reinterpret_cast<int32*>(floats(n)); }
+  Seen* seen(int64 n) {
+    return reinterpret_cast<Seen*>(floats(n * static_cast<int64>(sizeof(Seen) / sizeof(float))));
+  }
   int64 used() const { return used_; }
 
  private:
@@ -143,45 +192,68 @@ class Carver {
   int64 used_ = 0;
 };
 
-/// Memory of one worker, forward. R rows of a unit, padded to kQueries.
+/// Memory of one worker, forward. R rows of a unit, padded to kQueries; E elements of a row of q or k, each
+/// `width` numbers wide; Dv padded.
 struct ForwardMemory {
-  float *k, *v;         // (kKeyBlock, D), (kKeyBlock, Dv)
-  float* rows;          // (kQueries, D), on their way into q
-  float* q;             // (R / kQueries, D, kQueries), scaled
+  float* k;             // (kKeys, E)
+  float* v;             // (kKeys / width, Dv)
+  float* rows;          // (kQueries, E), on their way into q
+  float* q;             // (R / kQueries, E, kQueries)
   float* out;           // (R, Dv)
   float* scores;        // (kKeys, kQueries)
   float *most, *sum;    // (R)
   float* rescale;       // (kQueries)
   int32 *first, *last;  // (R) visible keys [first, last)
-  ForwardMemory(Carver& carver, const AttentionProblem& problem);
+  Seen* seen;           // (R / kQueries)
+  ForwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
 };
 
-/// Memory of one worker, backward. R rows of a group in one sequence, padded to kQueries.
+/// Memory of one worker, backward. R rows of a group in one sequence, padded to kQueries; D and Dv padded, E
+/// and Ev elements of their rows, each `width` numbers wide.
 struct BackwardMemory {
-  float *k, *v, *dk, *dv;     // (kKeyBlock, D or Dv)
-  float *q_rows, *dout_rows;  // (kQueries, D or Dv)
-  float *q, *dout, *out;      // (D or Dv, kQueries); q scaled
-  float* rows;                // (kQueries, Dv), on their way into out
-  float *p, *ds;              // (kKeys, kQueries)
+  float *k, *v;               // (kKeyBlock, E or Ev)
+  float* k_across;            // (kKeyBlock / width, D); k itself where width is 1
+  float *dk, *dv;             // (kKeyBlock, D or Dv)
+  float *q_rows, *dout_rows;  // (kQueries / width, D or Dv)
+  float *q, *dout, *out;      // (E or Ev, kQueries)
+  float* rows;                // (kQueries, E or Ev), on their way into the former
+  float *s, *dp;              // (kKeys, kQueries), overwritten by the next two where width is 1
+  float *p, *ds;              // (kKeys, kQueries / width)
+  float* ds_across;           // (kKeys / width, kQueries); ds itself where width is 1
   float* slope;               // (kKeys, kQueries), where scores are capped
   float* lse;                 // (R), to base 2
-  float* delta;               // (kQueries)
-  int32 *first, *last;        // (R)
-  float* dq;                  // (R, D)
+  float* delta;               // (R), where has_delta (R / kQueries) says so
+  int32* has_delta;
+  int32 *first, *last;  // (R)
+  float* dq;            // (R, D)
   BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
 };
 
-constexpr int64 padded(int64 columns) { return round_up(columns, kPad); }
+/// What units whose keys are one part of several have summed: for each part, out, most and sum of all rows.
+struct Partials {
+  float* base;  // (parts, rows * (Dv + 2))
+  int64 rows, Dv;
+  static int64 floats(int64 parts, int64 rows, int64 Dv) { return parts * rows * (Dv + 2); }
+  float* out(int64 part, int64 row) const { return base + part * rows * (Dv + 2) + row * Dv; }
+  float* most(int64 part, int64 row) const { return base + part * rows * (Dv + 2) + rows * Dv + row; }
+  float* sum(int64 part, int64 row) const { return most(part, row) + rows; }
+};
 
-/// Rows of a forward unit.
-constexpr int64 kForwardRows = 256;
-
-// One unit on one worker's memory; dispatched to the best instruction set.
-void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory);
+// One unit on one worker's memory, in f32 (dispatched to the best instruction set) or in pairs of bf16, as
+// tile_width() says.
+void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+              const Partials& partials);
+/// out and lse of the rows of a unit whose keys were cut into parts.
+void merge_parts(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+                 const Partials& partials);
 /// Sums into `dq` (R, D) f32, which it first clears; writes dk and dv; into dsink (group), where there is a
 /// sink and the unit is the first of its head, this sequence's gradient.
 void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
               float* dsink);
+void run_unit_in_bf16(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+                      const Partials& partials);
+void run_unit_in_bf16(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
+                      float* dsink);
 /// dq of rows of a group = the sum of `parts` f32 copies (R, D), part_stride elements apart, in their order;
 /// the first is overwritten.
 void write_dq(const AttentionBackward& op, const Unit& unit, Range rows, float* dq, int64 parts,

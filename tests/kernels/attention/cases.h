@@ -80,6 +80,17 @@ inline void add_sizes(std::vector<AttentionCase>& cases) {
            {85, 255, 3}, {86, 256, 3}, {64, 257, 4}, {256, 256, 1}, {257, 511, 1}, {33, 1025, 8}})
     cases.push_back({fmt::format("group_{}x{}x{}", group, q_len, kv_len),
                      attention_problem(q_len, kv_len, 2 * group, 2, 16, causal_mask())});
+  // Few rows: the keys are cut too.
+  for (const auto& [q_len, kv_len, group] :
+       std::vector<std::tuple<int64, int64, int64>>{{1, 3000, 8}, {1, 1025, 1}, {5, 2500, 3}})
+    cases.push_back({fmt::format("keys_cut_{}x{}x{}", group, q_len, kv_len),
+                     attention_problem(q_len, kv_len, 2 * group, 2, 16, causal_mask())});
+  cases.push_back({.name = "keys_cut_window_sink",
+                   .problem = attention_problem(3, 3000, 4, 2, 8, sliding_window_mask(1100)),
+                   .sink = true});
+  cases.push_back(
+      with({.name = "keys_cut_blind_parts", .problem = attention_problem(40, 2600, 2, 1, 8, causal_mask())},
+           [](AttentionCase& c) { c.problem.q_start = 1000; }));
   for (const auto& [q_len, kv_len] : std::vector<std::pair<int64, int64>>{{0, 5}, {5, 0}, {0, 0}})
     cases.push_back({fmt::format("nothing_{}x{}", q_len, kv_len), attention_problem(q_len, kv_len, 2, 1, 8)});
   cases.push_back({.name = "nothing_but_sinks", .problem = attention_problem(6, 0, 2, 1, 8), .sink = true});
@@ -124,6 +135,9 @@ inline void add_masks(std::vector<AttentionCase>& cases) {
   cases.push_back({.name = "documents_uneven",
                    .problem = attention_problem(
                        130, 150, 2, 1, 16, document_mask({0, 1, 1, 66, 66, 130}, {0, 9, 30, 30, 31, 150}))});
+  cases.push_back(
+      {.name = "documents_keys_cut",
+       .problem = attention_problem(9, 2350, 2, 1, 8, document_mask({0, 4, 7, 9}, {0, 2200, 2230, 2350}))});
   cases.push_back(
       {.name = "documents_window",
        .problem = attention_problem(

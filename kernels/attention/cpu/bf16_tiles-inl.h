@@ -1,0 +1,118 @@
+// Tiles of bf16 pairs, for processors that multiply and add pairs with an f32 sum. Included once per target.
+#if defined(FOVEA_ATTENTION_BF16_TILES_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef FOVEA_ATTENTION_BF16_TILES_INL_H
+#undef FOVEA_ATTENTION_BF16_TILES_INL_H
+#else
+#define FOVEA_ATTENTION_BF16_TILES_INL_H
+#endif
+
+#include <immintrin.h>
+
+#include "kernels/attention/cpu/backward-inl.h"
+#include "kernels/attention/cpu/tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::HWY_NAMESPACE {
+
+/// 32 numbers of bf16: (low's 16, high's 16), rounded to nearest even, subnormal ones to zero.
+HWY_INLINE __m512i round_two(F32V low, F32V high) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high.raw, low.raw));
+}
+/// (a_0, b_0, a_1, b_1, ...) of the lower, or of the upper 16 numbers of each.
+HWY_INLINE __m512i interleave_lower(__m512i a, __m512i b) {
+  const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
+                                         38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  return _mm512_permutex2var_epi16(a, order, b);
+}
+HWY_INLINE __m512i interleave_upper(__m512i a, __m512i b) {
+  const __m512i order = _mm512_set_epi16(63, 31, 62, 30, 61, 29, 60, 28, 59, 27, 58, 26, 57, 25, 56, 24, 55,
+                                         23, 54, 22, 53, 21, 52, 20, 51, 19, 50, 18, 49, 17, 48, 16);
+  return _mm512_permutex2var_epi16(a, order, b);
+}
+
+/// Tiles whose elements are pairs of bf16 that lie side by side along the sum. Products have f32 sums
+/// (VDPBF16PS: round to nearest even, subnormal numbers count as zero).
+struct Bf16Tiles {
+  static constexpr int64 kWidth = 2;
+  static HWY_INLINE F32V multiply_add(F32V a, F32V b, F32V c) {
+    return F32V{
+        _mm512_dpbf16_ps(c.raw, reinterpret_cast<__m512bh>(a.raw), reinterpret_cast<__m512bh>(b.raw))};
+  }
+
+  /// Columns [c, c + 32) of a row, zeros behind the last.
+  static HWY_INLINE __m512i load_columns(const std::byte* row, int64 c, int64 columns) {
+    const std::byte* at = row + c * static_cast<int64>(sizeof(bf16));
+    if (c + 32 <= columns) return _mm512_loadu_si512(at);
+    return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((uint64_t{1} << (columns - c)) - 1), at);
+  }
+  /// (rows, elements): the rows as they are, with zeros behind.
+  static void pack_along(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
+    const int64 E = flash::elements(columns, kWidth);
+    from.for_each(rows, [&](const std::byte* row) HWY_ATTR {
+      for (int64 c = 0; c < columns; c += 32) _mm512_store_si512(tile + c / 2, load_columns(row, c, columns));
+      __builtin_prefetch(row + columns * static_cast<int64>(sizeof(bf16)), 0, 2);
+      tile += E;
+    });
+  }
+  /// (rows / 2, padded columns) of a tile packed along its columns; its rows are even in number.
+  static void lay_across(const float* tile, int64 rows, int64 columns, float* across) {
+    const int64 E = flash::elements(columns, kWidth), D = flash::padded(columns);
+    for (int64 r = 0; r + 2 <= rows; r += 2, tile += 2 * E, across += D)
+      for (int64 c = 0; c < D; c += 32) {
+        const __m512i a = _mm512_load_si512(tile + c / 2), b = _mm512_load_si512(tile + E + c / 2);
+        _mm512_store_si512(across + c, interleave_lower(a, b));
+        if (c + 16 < D) _mm512_store_si512(across + c + 16, interleave_upper(a, b));
+      }
+  }
+  /// (rows / 2, padded columns): the rows two by two, a missing last one zero.
+  static void pack_across(const flash::GroupRows& from, Range rows, int64 columns, float* across) {
+    const int64 D = flash::padded(columns);
+    for (int64 r = rows.begin; r < rows.end; r += 2, across += D) {
+      const std::byte *first = from.at(r), *second = r + 1 < rows.end ? from.at(r + 1) : nullptr;
+      for (int64 c = 0; c < D; c += 32) {
+        const __m512i a = load_columns(first, c, columns),
+                      b = second ? load_columns(second, c, columns) : _mm512_setzero_si512();
+        _mm512_store_si512(across + c, interleave_lower(a, b));
+        if (c + 16 < D) _mm512_store_si512(across + c + 16, interleave_upper(a, b));
+      }
+    }
+  }
+
+  static HWY_INLINE void store_pair(F32V x0, F32V x1, float* column, int64 row) {
+    const __m512i both = round_two(x0, x1);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                                           7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    _mm512_store_si512(column + row / 2 * flash::kQueries, _mm512_permutexvar_epi16(order, both));
+  }
+  static HWY_INLINE void store_last(F32V x, float* column, int64 row) {
+    store_pair(x, hn::Zero(F32()), column, row);
+  }
+};
+
+/// p and ds of a whole tile: both along the queries, ds across the keys as well.
+template <class Masked>
+HWY_INLINE void soften_tile(Bf16Tiles, Masked, const SoftTile& tile, const flash::BackwardMemory& memory) {
+  static_assert(flash::kQueries == 32, "a row of a tile is one vector");
+  constexpr int64 kRow = flash::kQueries / Bf16Tiles::kWidth;
+  const int64 n = tile.keys.size();
+  __m512i last = _mm512_setzero_si512();
+  for (int64 j = 0; j < n; ++j) {
+    const PAndDs left = soften_backward<Masked::value>(tile, j, 0),
+                 right = soften_backward<Masked::value>(tile, j, 16);
+    const __m512i ds = round_two(left.ds, right.ds);
+    _mm512_store_si512(memory.p + j * kRow, round_two(left.p, right.p));
+    _mm512_store_si512(memory.ds + j * kRow, ds);
+    if (j % 2 == 1 || j + 1 == n) {
+      const __m512i even = j % 2 == 1 ? last : ds, odd = j % 2 == 1 ? ds : _mm512_setzero_si512();
+      float* across = memory.ds_across + j / 2 * flash::kQueries;
+      _mm512_store_si512(across, interleave_lower(even, odd));
+      _mm512_store_si512(across + 16, interleave_upper(even, odd));
+    }
+    last = ds;
+  }
+}
+
+}  // namespace fovea::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FOVEA_ATTENTION_BF16_TILES_INL_H

@@ -1,0 +1,256 @@
+// The forward pass of a unit. Included once per target.
+#if defined(FOVEA_ATTENTION_FORWARD_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef FOVEA_ATTENTION_FORWARD_INL_H
+#undef FOVEA_ATTENTION_FORWARD_INL_H
+#else
+#define FOVEA_ATTENTION_FORWARD_INL_H
+#endif
+
+#include <hwy/contrib/math/math-inl.h>
+
+#include <numbers>
+
+#include "kernels/attention/cpu/exp-inl.h"
+#include "kernels/attention/cpu/product-inl.h"
+#include "kernels/attention/cpu/scores-inl.h"
+#include "kernels/attention/cpu/tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::HWY_NAMESPACE {
+
+using flash::kKeys;
+using flash::kQueries;
+
+/// Online softmax (Milakov & Gimelshein 2018) of a tile of scores, queries in lanes: s (keys, kQueries)
+/// becomes p = exp2(late s - most) with the new running maximum, as elements (keys / kWidth, kQueries), and
+/// `sum` is carried over to it. `rescale` is the factor that what was summed under the old maximum now needs.
+template <class Tiles>
+HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, float* most, float* sum,
+                       float* rescale) {
+  const F32 d;
+  constexpr int64 L = hn::MaxLanes(d);
+  const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity()), factor = hn::Set(d, late);
+  for (int64 lane = 0; lane < lanes; lane += L) {
+    float* column = s + lane;
+    const F32V old = hn::Load(d, most + lane);
+    F32V a = none, b = none;
+    int64 j = 0;
+    for (; j + 2 <= keys; j += 2) {
+      a = hn::Max(a, hn::Load(d, column + j * kQueries));
+      b = hn::Max(b, hn::Load(d, column + (j + 1) * kQueries));
+    }
+    if (j < keys) a = hn::Max(a, hn::Load(d, column + j * kQueries));
+    const F32V now = hn::Max(old, hn::Mul(factor, hn::Max(a, b)));
+    // A row that has seen nothing yet keeps -inf; measured from 0 its terms are exp2(-inf) = 0, not NaN.
+    const F32V origin = hn::IfThenZeroElse(hn::Eq(now, none), now);
+    const auto weight = [&](int64 key) HWY_ATTR {
+      return exp2(hn::MulSub(factor, hn::Load(d, column + key * kQueries), origin));
+    };
+    const F32V fade = exp2(hn::Sub(old, origin));
+    F32V even = hn::Mul(hn::Load(d, sum + lane), fade), odd = hn::Zero(d);
+    for (j = 0; j + 2 <= keys; j += 2) {
+      const F32V p0 = weight(j), p1 = weight(j + 1);
+      Tiles::store_pair(p0, p1, column, j);
+      even = hn::Add(even, p0);
+      odd = hn::Add(odd, p1);
+    }
+    if (j < keys) {
+      const F32V p0 = weight(j);
+      Tiles::store_last(p0, column, j);
+      even = hn::Add(even, p0);
+    }
+    hn::Store(now, d, most + lane);
+    hn::Store(hn::Add(even, odd), d, sum + lane);
+    hn::Store(fade, d, rescale + lane);
+  }
+}
+
+HWY_INLINE void rescale_rows(const float* factors, int64 rows, int64 D, float* out) {
+  const F32 d;
+  for (int64 r = 0; r < rows; ++r, out += D) {
+    if (factors[r] == 1.0f) continue;
+    const F32V factor = hn::Set(d, factors[r]);
+    for (int64 c = 0; c < D; c += hn::MaxLanes(d))
+      hn::Store(hn::Mul(factor, hn::Load(d, out + c)), d, out + c);
+  }
+}
+
+/// What one forward unit works on.
+struct ForwardUnit {
+  const AttentionForward& op;
+  const flash::Unit& unit;
+  const flash::ForwardMemory& memory;
+  Scores scores;
+  int64 D;   // elements of a row of q or k
+  int64 Dv;  // padded
+  int64 rows;
+};
+
+/// Packs the queries and begins their sums.
+template <class Tiles>
+void begin_forward(const ForwardUnit& u) {
+  const auto& [op, unit, memory, scores, D, Dv, rows] = u;
+  const flash::GroupRows q = flash::query_rows(op.problem, unit, op.q);
+  for (int64 r = 0; r < round_up(rows, kQueries); r += kQueries) {
+    const int64 n = std::min(kQueries, rows - r);
+    Tiles::pack_along(q, {unit.rows.begin + r, unit.rows.begin + r + n}, op.problem.qk_dim, memory.rows);
+    transpose_tile(memory.rows, n, D, memory.q + r * D);
+  }
+  std::fill_n(memory.most, round_up(rows, kQueries), -std::numeric_limits<float>::infinity());
+  std::fill_n(memory.sum, round_up(rows, kQueries), 0.0f);
+  if (op.sink && unit.key_part == 0) {
+    float* most = memory.most;
+    std::fill_n(memory.sum, rows, 1.0f);
+    flash::for_each_head(unit.rows, unit.sequence.mask.q_len, [&](int64 h, Range queries) {
+      const float sink = u.op.sink.data<float>()[flash::query_head(u.op.problem, u.unit.kv_head, h)];
+      most = std::fill_n(most, queries.size(), sink * std::numbers::log2e_v<float>);
+    });
+  }
+  flash::find_keys(unit, unit.rows, memory.first, memory.last);
+  std::memset(memory.out, 0, static_cast<size_t>(round_up(rows, kQueries) * Dv) * sizeof(float));
+}
+
+/// Adds keys [keys) of the packed ones, which start at key `packed`, to kQueries rows from `row` on.
+template <class Tiles>
+void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, int64 packed, Range keys) {
+  constexpr int64 kWidth = Tiles::kWidth;
+  const auto& [op, unit, memory, scores, D, Dv, rows] = u;
+  const int64 n = std::min(kQueries, rows - row), lanes = round_up(n, hn::MaxLanes(F32()));
+  const RowKeys row_keys{memory.first + row, memory.last + row};
+  float* s = memory.scores;
+  // S^T = K Q^T
+  multiply<Tiles, Lies::along_rows>({.M = keys.size(),
+                                     .N = lanes,
+                                     .K = ceil_div(op.problem.qk_dim, kWidth),
+                                     .a = memory.k + (keys.begin - packed) * D,
+                                     .a_stride = D,
+                                     .b = memory.q + row * D,
+                                     .b_stride = kQueries,
+                                     .c = s,
+                                     .c_stride = kQueries,
+                                     .accumulate = false});
+  if (scores.adjusted()) adjust_scores(scores, s, keys.size(), nullptr);
+  hide(row_keys, seen.all, keys, s);
+  soften<Tiles>(s, keys.size(), lanes, scores.late, memory.most + row, memory.sum + row, memory.rescale);
+  if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
+  const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
+  const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
+  // O += P V
+  multiply<Tiles, Lies::along_columns>({.M = n,
+                                        .N = Dv,
+                                        .K = ceil_div(keys.size(), kWidth),
+                                        .a = s,
+                                        .a_stride = kQueries,
+                                        .b = memory.v + (keys.begin - packed) / kWidth * Dv,
+                                        .b_stride = Dv,
+                                        .c = memory.out + row * Dv,
+                                        .c_stride = Dv,
+                                        .accumulate = true,
+                                        .depth = full ? nullptr : depth.blocks});
+}
+
+/// out = O / sum, lse = most + ln(sum).
+inline void finish_forward(const ForwardUnit& u) {
+  const auto& [op, unit, memory, scores, D, Dv, rows] = u;
+  const F32 d;
+  constexpr int64 L = hn::MaxLanes(d);
+  const F32V ln2 = hn::Set(d, std::numbers::ln2_v<float>);
+  for (int64 r = 0; r < rows; r += L) {
+    const F32V sum = hn::Load(d, memory.sum + r), most = hn::Load(d, memory.most + r);
+    // Of no key at all: ln 0 = -inf, and out is 0.
+    const F32V lse = hn::IfThenElse(hn::Eq(sum, hn::Zero(d)), most, hn::MulAdd(most, ln2, hn::Log(d, sum)));
+    hn::Store(hn::IfThenElse(hn::IsNaN(sum), sum, lse), d, memory.most + r);
+    hn::Store(hn::Div(hn::Set(d, 1.0f), sum), d, memory.sum + r);
+  }
+  int64 r = 0;
+  flash::query_rows(op.problem, unit, op.out).for_each(unit.rows, [&](std::byte* to) HWY_ATTR {
+    float* row = u.memory.out + r * u.Dv;
+    if (u.memory.first[r] >= u.memory.last[r])
+      std::memset(row, 0, static_cast<size_t>(u.Dv) * sizeof(float));
+    else
+      scale_row(u.memory.sum[r], row, u.Dv);
+    pack_row(u.op.out.dtype(), row, u.op.problem.v_dim, to);
+    ++r;
+  });
+  const float* lse = memory.most;
+  flash::lse_rows(op.problem, unit, op.lse).for_each(unit.rows, [&](std::byte* to) {
+    *reinterpret_cast<float*>(to) = *lse++;
+  });
+}
+
+/// Where the keys are one part of several: what is to be merged.
+inline void keep_part(const ForwardUnit& u, const flash::Partials& partials) {
+  const int64 row = flash::first_row(u.op.problem, u.unit), part = u.unit.key_part;
+  std::copy_n(u.memory.out, u.rows * u.Dv, partials.out(part, row));
+  std::copy_n(u.memory.most, u.rows, partials.most(part, row));
+  std::copy_n(u.memory.sum, u.rows, partials.sum(part, row));
+}
+
+template <class Tiles>
+void forward_unit(const AttentionForward& op, const flash::Unit& unit, const flash::ForwardMemory& memory,
+                  const flash::Partials& partials) {
+  const ForwardUnit u{op,
+                      unit,
+                      memory,
+                      Scores(op.problem),
+                      flash::elements(op.problem.qk_dim, Tiles::kWidth),
+                      flash::padded(op.problem.v_dim),
+                      unit.rows.size()};
+  begin_forward<Tiles>(u);
+  const RowKeys row_keys{memory.first, memory.last};
+  const int64 row_tiles = ceil_div(u.rows, kQueries);
+  for (int64 i = 0; i < row_tiles; ++i)
+    memory.seen[i] = seen_by(row_keys, {i * kQueries, std::min(u.rows, (i + 1) * kQueries)});
+  const Range visible = intersection(seen_by(row_keys, {0, u.rows}).any, unit.keys);
+  const flash::GroupRows k = flash::key_rows(unit, op.k), v = flash::key_rows(unit, op.v);
+  // Tiles begin at multiples of their size, so that a row's sums do not depend on the rows beside it.
+  for (const Range tile : flash::Pieces(visible, kKeys)) {
+    Tiles::pack_along(k, tile, op.problem.qk_dim, memory.k);
+    Tiles::pack_across(v, tile, op.problem.v_dim, memory.v);
+    const Range next{tile.end, std::min(visible.end, tile.end + kKeys)};
+    for (int64 i = 0; i < row_tiles; ++i) {
+      const Range ahead = share_of(next, i, row_tiles);
+      prefetch_rows(k, ahead, op.problem.qk_dim);
+      prefetch_rows(v, ahead, op.problem.v_dim);
+      const Range keys = intersection(memory.seen[i].any, tile);
+      if (keys.size() > 0)
+        add_keys<Tiles>(u, i * kQueries, memory.seen[i], tile.begin, {keys.begin / 2 * 2, keys.end});
+    }
+  }
+  unit.key_parts == 1 ? finish_forward(u) : keep_part(u, partials);
+}
+
+/// The parts of a unit's rows in their order, and what they come to.
+inline void merge_unit(const AttentionForward& op, const flash::Unit& unit,
+                       const flash::ForwardMemory& memory, const flash::Partials& partials) {
+  const ForwardUnit u{
+      op, unit, memory, Scores(op.problem), 0, flash::padded(op.problem.v_dim), unit.rows.size()};
+  const F32 d;
+  const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity());
+  const int64 row = flash::first_row(op.problem, unit);
+  flash::find_keys(unit, unit.rows, memory.first, memory.last);
+  std::memset(memory.out, 0, static_cast<size_t>(u.rows * u.Dv) * sizeof(float));
+  for (int64 r = 0; r < u.rows; ++r) {
+    F32V now = none, total = hn::Zero(d);
+    for (int64 part = 0; part < unit.key_parts; ++part)
+      now = hn::Max(now, hn::Set(d, *partials.most(part, row + r)));
+    const F32V origin = hn::IfThenZeroElse(hn::Eq(now, none), now);
+    float* out = memory.out + r * u.Dv;
+    for (int64 part = 0; part < unit.key_parts; ++part) {
+      // As the online softmax carries its sums over to a new maximum.
+      const F32V fade = exp2(hn::Sub(hn::Set(d, *partials.most(part, row + r)), origin));
+      total = hn::MulAdd(fade, hn::Set(d, *partials.sum(part, row + r)), total);
+      const float* from = partials.out(part, row + r);
+      for (int64 c = 0; c < u.Dv; c += hn::MaxLanes(d))
+        hn::Store(hn::MulAdd(fade, hn::LoadU(d, from + c), hn::Load(d, out + c)), d, out + c);
+    }
+    memory.most[r] = hn::GetLane(now);
+    memory.sum[r] = hn::GetLane(total);
+  }
+  finish_forward(u);
+}
+
+}  // namespace fovea::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FOVEA_ATTENTION_FORWARD_INL_H
