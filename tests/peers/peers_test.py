@@ -159,6 +159,13 @@ class Tables(unittest.TestCase):
         self.assertIn("| 2.00x | 1.00 to 4.00 |", tables.attention(back))
         self.assertEqual(tables.means(back).splitlines()[-1], "| f32 forward | 2.00x | 2.00x | 1 |")
 
+    def test_shapes_are_lines_and_kinds_columns(self):
+        measured = [self.row(small("causal", dtype=dtype, direction=direction), [1.0], [2.0])
+                    for dtype in cases.DTYPES for direction in cases.PASSES] + [self.row(small("full"), [1.0], [])]
+        lines = tables.by_shape(measured).splitlines()
+        self.assertEqual([line.count("|") for line in lines], [6] * 4)
+        self.assertEqual((lines[2].count("2.00x"), lines[3].count("| - ")), (4, 3))
+
     def test_cliffs_are_flagged(self):
         fast, slow = small("full", dim=64), small("full", dim=59)
         measured = [rows.grid_row(slow, fast, 1.0, 0.4), rows.grid_row(fast, fast, 1.0, 1.0)]

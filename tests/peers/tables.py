@@ -42,8 +42,12 @@ def machine(m):
                          [(WHAT[name], giga(value), unit(name)) for name, value in m["limits"].items()])
 
 
+def count(n, one, more):
+    return f"{n} {one if n == 1 else more}"
+
+
 def shape_text(case):
-    lengths = f"S{case.q_len}" if case.q_len == case.kv_len else f"{case.q_len} queries, {case.kv_len} keys"
+    lengths = f"S{case.q_len}" if case.q_len == case.kv_len else f"{count(case.q_len, 'query', 'queries')}, {case.kv_len} keys"
     heads = f"{case.q_heads}" if case.q_heads == case.kv_heads else f"{case.q_heads}:{case.kv_heads}"
     return f"{'' if case.batch == 1 else f'B{case.batch} '}{lengths} H{heads} D{case.dim}"
 
@@ -56,6 +60,18 @@ def attention(measured):
                       giga(row["flops_per_second"]), giga(row["torch_flops_per_second"]), times(row["ratio"]),
                       spread(row), percent(row["of_limit"])))
     return table(("case", "what", "GFLOP/s", "PyTorch", "ratio", "rounds", "of the limit"), lines, right=2)
+
+
+def by_shape(measured):
+    """A line per shape and mask; a cell: GFLOP/s, ratio to PyTorch, part of the limit."""
+    kinds = list(dict.fromkeys((case.dtype, case.direction) for case in map(rows.case_of, measured)))
+    lines = {}
+    for row in measured:
+        case = rows.case_of(row)
+        cell = f"{giga(row['flops_per_second'])}, {times(row['ratio'])}, {percent(row['of_limit'])}"
+        lines.setdefault(f"{shape_text(case)} {case.mask}", {})[case.dtype, case.direction] = cell
+    return table(("GFLOP/s, ratio, of the limit", *map(" ".join, kinds)),
+                 [(shape, *(cells.get(kind, "-") for kind in kinds)) for shape, cells in lines.items()])
 
 
 def means(measured):
@@ -90,7 +106,7 @@ def long_window(measured):
 
 def all_attention(measured):
     of = lambda name: [row for row in measured if row["table"] == name]
-    return "\n".join((means(of("dense")), attention(of("dense")), attention(of("masked")), decoding(of("decoding")),
+    return "\n".join((means(of("dense")), by_shape(of("dense")), by_shape(of("masked")), decoding(of("decoding")),
                       long_window(of("long window"))))
 
 
