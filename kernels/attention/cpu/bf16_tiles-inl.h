@@ -39,6 +39,17 @@ struct Bf16Tiles {
         _mm512_dpbf16_ps(c.raw, reinterpret_cast<__m512bh>(a.raw), reinterpret_cast<__m512bh>(b.raw))};
   }
 
+  static HWY_INLINE hn::Vec<hn::Half<F32>> multiply_add(hn::Vec<hn::Half<F32>> a, hn::Vec<hn::Half<F32>> b,
+                                                        hn::Vec<hn::Half<F32>> c) {
+    return hn::Vec<hn::Half<F32>>{
+        _mm256_dpbf16_ps(c.raw, reinterpret_cast<__m256bh>(a.raw), reinterpret_cast<__m256bh>(b.raw))};
+  }
+  /// As F32Tiles: pairs along a row are there, pairs across rows never.
+  static bool lie_along(const flash::GroupRows& from, int64 columns) {
+    return from.in_elements() && columns % kWidth == 0;
+  }
+  static bool lie_across(const flash::GroupRows&, int64) { return false; }
+
   /// Columns [c, c + 32) of a row, zeros behind the last.
   static HWY_INLINE __m512i load_columns(const std::byte* row, int64 c, int64 columns) {
     const std::byte* at = row + c * static_cast<int64>(sizeof(bf16));

@@ -81,6 +81,7 @@ struct ForwardUnit {
   const flash::Unit& unit;
   const flash::ForwardMemory& memory;
   Scores scores;
+  flash::GroupRows k, v;
   int64 D;   // elements of a row of q or k
   int64 Dv;  // padded
   int64 rows;
@@ -89,7 +90,7 @@ struct ForwardUnit {
 /// Packs the queries and begins their sums.
 template <class Tiles>
 void begin_forward(const ForwardUnit& u) {
-  const auto& [op, unit, memory, scores, D, Dv, rows] = u;
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
   const flash::GroupRows q = flash::query_rows(op.problem, unit, op.q);
   for (int64 r = 0; r < round_up(rows, kQueries); r += kQueries) {
     const int64 n = std::min(kQueries, rows - r);
@@ -110,28 +111,50 @@ void begin_forward(const ForwardUnit& u) {
   std::memset(memory.out, 0, static_cast<size_t>(round_up(rows, kQueries) * Dv) * sizeof(float));
 }
 
-/// Adds keys [keys) of the packed ones, which start at key `packed`, to kQueries rows from `row` on.
+/// A tile of keys and values, packed or as it lies in memory.
+struct KeyTile {
+  Range keys;
+  const float *k, *v;  // (keys, D), (keys / kWidth, Dv)
+  int64 k_stride, v_stride;
+  Range ahead;  ///< keys that come later, of which the rows are asked for now
+};
+
+/// S^T = K Q^T of keys [keys) for so many columns of queries.
 template <class Tiles>
-void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, int64 packed, Range keys) {
+void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& tile, Range keys) {
+  constexpr int64 kStep = 2 * kRowBlock;
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
+  for (int64 j = 0; j < keys.size(); j += kStep) {
+    const Range part{keys.begin + j, std::min(keys.end, keys.begin + j + kStep)};
+    const Range ahead = share_of(tile.ahead, j / kStep, ceil_div(keys.size(), kStep));
+    prefetch_rows(k, ahead, op.problem.qk_dim);
+    prefetch_rows(v, ahead, op.problem.v_dim);
+    multiply<Tiles, Lies::along_rows>({.M = part.size(),
+                                       .N = columns,
+                                       .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
+                                       .a = tile.k + (part.begin - tile.keys.begin) * tile.k_stride,
+                                       .a_stride = tile.k_stride,
+                                       .b = memory.q + row * D,
+                                       .b_stride = kQueries,
+                                       .c = memory.scores + j * kQueries,
+                                       .c_stride = kQueries,
+                                       .accumulate = false});
+  }
+}
+
+/// Adds keys [keys) of the tile to kQueries rows from `row` on.
+template <class Tiles>
+void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const KeyTile& tile, Range keys) {
   constexpr int64 kWidth = Tiles::kWidth;
-  const auto& [op, unit, memory, scores, D, Dv, rows] = u;
-  const int64 n = std::min(kQueries, rows - row), lanes = round_up(n, hn::MaxLanes(F32()));
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
+  const int64 n = std::min(kQueries, rows - row);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   float* s = memory.scores;
-  // S^T = K Q^T
-  multiply<Tiles, Lies::along_rows>({.M = keys.size(),
-                                     .N = lanes,
-                                     .K = ceil_div(op.problem.qk_dim, kWidth),
-                                     .a = memory.k + (keys.begin - packed) * D,
-                                     .a_stride = D,
-                                     .b = memory.q + row * D,
-                                     .b_stride = kQueries,
-                                     .c = s,
-                                     .c_stride = kQueries,
-                                     .accumulate = false});
+  score_keys<Tiles>(u, row, product_columns(n), tile, keys);
   if (scores.adjusted()) adjust_scores(scores, s, keys.size(), nullptr);
   hide(row_keys, seen.all, keys, s);
-  soften<Tiles>(s, keys.size(), lanes, scores.late, memory.most + row, memory.sum + row, memory.rescale);
+  soften<Tiles>(s, keys.size(), round_up(n, hn::MaxLanes(F32())), scores.late, memory.most + row,
+                memory.sum + row, memory.rescale);
   if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
   const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
@@ -141,17 +164,39 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, int64 pa
                                         .K = ceil_div(keys.size(), kWidth),
                                         .a = s,
                                         .a_stride = kQueries,
-                                        .b = memory.v + (keys.begin - packed) / kWidth * Dv,
-                                        .b_stride = Dv,
+                                        .b = tile.v + (keys.begin - tile.keys.begin) / kWidth * tile.v_stride,
+                                        .b_stride = tile.v_stride,
                                         .c = memory.out + row * Dv,
                                         .c_stride = Dv,
                                         .accumulate = true,
                                         .depth = full ? nullptr : depth.blocks});
 }
 
+/// The tile of these keys. What one tile of rows alone reads is left where it lies, if it lies as it must.
+template <class Tiles>
+KeyTile key_tile(const ForwardUnit& u, Range keys, Range visible) {
+  constexpr int64 kElement = sizeof(float);
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
+  const bool once = rows <= kQueries;
+  KeyTile tile{keys, memory.k, memory.v, D, Dv, {keys.end, std::min(visible.end, keys.end + kKeys)}};
+  if (once && Tiles::lie_along(k, op.problem.qk_dim)) {
+    tile.k = reinterpret_cast<const float*>(k.at(keys.begin));
+    tile.k_stride = k.row / kElement;
+  } else {
+    Tiles::pack_along(k, keys, op.problem.qk_dim, memory.k);
+  }
+  if (once && Tiles::lie_across(v, op.problem.v_dim)) {
+    tile.v = reinterpret_cast<const float*>(v.at(keys.begin));
+    tile.v_stride = v.row / kElement;
+  } else {
+    Tiles::pack_across(v, keys, op.problem.v_dim, memory.v);
+  }
+  return tile;
+}
+
 /// out = O / sum, lse = most + ln(sum).
 inline void finish_forward(const ForwardUnit& u) {
-  const auto& [op, unit, memory, scores, D, Dv, rows] = u;
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
   const F32 d;
   constexpr int64 L = hn::MaxLanes(d);
   const F32V ln2 = hn::Set(d, std::numbers::ln2_v<float>);
@@ -193,6 +238,8 @@ void forward_unit(const AttentionForward& op, const flash::Unit& unit, const fla
                       unit,
                       memory,
                       Scores(op.problem),
+                      flash::key_rows(unit, op.k),
+                      flash::key_rows(unit, op.v),
                       flash::elements(op.problem.qk_dim, Tiles::kWidth),
                       flash::padded(op.problem.v_dim),
                       unit.rows.size()};
@@ -202,19 +249,15 @@ void forward_unit(const AttentionForward& op, const flash::Unit& unit, const fla
   for (int64 i = 0; i < row_tiles; ++i)
     memory.seen[i] = seen_by(row_keys, {i * kQueries, std::min(u.rows, (i + 1) * kQueries)});
   const Range visible = intersection(seen_by(row_keys, {0, u.rows}).any, unit.keys);
-  const flash::GroupRows k = flash::key_rows(unit, op.k), v = flash::key_rows(unit, op.v);
   // Tiles begin at multiples of their size, so that a row's sums do not depend on the rows beside it.
-  for (const Range tile : flash::Pieces(visible, kKeys)) {
-    Tiles::pack_along(k, tile, op.problem.qk_dim, memory.k);
-    Tiles::pack_across(v, tile, op.problem.v_dim, memory.v);
-    const Range next{tile.end, std::min(visible.end, tile.end + kKeys)};
+  for (const Range whole : flash::Pieces(visible, kKeys)) {
+    KeyTile tile = key_tile<Tiles>(u, whole, visible);
+    const Range next = tile.ahead;
     for (int64 i = 0; i < row_tiles; ++i) {
-      const Range ahead = share_of(next, i, row_tiles);
-      prefetch_rows(k, ahead, op.problem.qk_dim);
-      prefetch_rows(v, ahead, op.problem.v_dim);
-      const Range keys = intersection(memory.seen[i].any, tile);
+      tile.ahead = share_of(next, i, row_tiles);
+      const Range keys = intersection(memory.seen[i].any, whole);
       if (keys.size() > 0)
-        add_keys<Tiles>(u, i * kQueries, memory.seen[i], tile.begin, {keys.begin / 2 * 2, keys.end});
+        add_keys<Tiles>(u, i * kQueries, memory.seen[i], tile, {keys.begin / 2 * 2, keys.end});
     }
   }
   unit.key_parts == 1 ? finish_forward(u) : keep_part(u, partials);
@@ -223,8 +266,15 @@ void forward_unit(const AttentionForward& op, const flash::Unit& unit, const fla
 /// The parts of a unit's rows in their order, and what they come to.
 inline void merge_unit(const AttentionForward& op, const flash::Unit& unit,
                        const flash::ForwardMemory& memory, const flash::Partials& partials) {
-  const ForwardUnit u{
-      op, unit, memory, Scores(op.problem), 0, flash::padded(op.problem.v_dim), unit.rows.size()};
+  const ForwardUnit u{op,
+                      unit,
+                      memory,
+                      Scores(op.problem),
+                      flash::key_rows(unit, op.k),
+                      flash::key_rows(unit, op.v),
+                      0,
+                      flash::padded(op.problem.v_dim),
+                      unit.rows.size()};
   const F32 d;
   const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity());
   const int64 row = flash::first_row(op.problem, unit);

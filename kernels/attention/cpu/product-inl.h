@@ -21,7 +21,7 @@ constexpr int64 kRowBlock = 8;
 /// As many as the registers hold beside two vectors of B: 32 of them, or 16.
 constexpr int kRows = hn::MaxLanes(F32()) == 16 ? 8 : 4;
 
-/// C (M, N) = or += A (M, K) B (K, N), all counted in elements; N a whole number of vectors, rows of B and C
+/// C (M, N) = or += A (M, K) B (K, N), all counted in elements; N as product_columns() gives it, rows of C
 /// aligned. C is f32. Where `depth` is given, depth[i] is the part of K that counts for rows [i * kRowBlock,
 /// (i + 1) * kRowBlock): the rest of A is zeros there.
 ///
@@ -39,12 +39,14 @@ struct Product {
   const Range* depth = nullptr;
 };
 
-/// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times.
-template <class Tiles, int MR, int NR, Lies kLies>
+/// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times. D:
+/// whole vectors, or halves.
+template <class Tiles, class D, int MR, int NR, Lies kLies>
 HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
-  const F32 d;
+  const D d;
+  using V = hn::Vec<D>;
   constexpr int64 L = hn::MaxLanes(d);
-  F32V acc[MR][NR];
+  V acc[MR][NR];
   float* c = p.c + m * p.c_stride + n;
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
@@ -55,12 +57,12 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
   const float* a = kLies == Lies::along_rows ? p.a + m * stride + k.begin : p.a + k.begin * stride + m;
   const float* b = p.b + k.begin * p.b_stride + n;
   for (int64 left = k.size(); left > 0; --left) {
-    F32V bv[NR];
+    V bv[NR];
 #pragma GCC unroll 4
-    for (int j = 0; j < NR; ++j) bv[j] = hn::Load(d, b + j * L);
+    for (int j = 0; j < NR; ++j) bv[j] = hn::LoadU(d, b + j * L);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
-      const F32V av = hn::Set(d, kLies == Lies::along_rows ? a[i * stride] : a[i]);
+      const V av = hn::Set(d, kLies == Lies::along_rows ? a[i * stride] : a[i]);
 #pragma GCC unroll 4
       for (int j = 0; j < NR; ++j) acc[i][j] = Tiles::multiply_add(av, bv[j], acc[i][j]);
     }
@@ -74,27 +76,38 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
 }
 
 /// Columns [n, n + NR vectors) of C.
-template <class Tiles, int NR, Lies kLies>
+template <class Tiles, class D, int NR, Lies kLies>
 HWY_INLINE void multiply_columns(const Product& p, int64 n) {
   for (int64 block = 0; block < p.M; block += kRowBlock) {
     const Range k = p.depth ? p.depth[block / kRowBlock] : Range{0, p.K};
     const int64 end = std::min(p.M, block + kRowBlock);
     int64 m = block;
-    for (; m + kRows <= end; m += kRows) multiply_block<Tiles, kRows, NR, kLies>(p, m, n, k);
+    for (; m + kRows <= end; m += kRows) multiply_block<Tiles, D, kRows, NR, kLies>(p, m, n, k);
     if (m + 4 <= end) {
-      multiply_block<Tiles, 4, NR, kLies>(p, m, n, k);
+      multiply_block<Tiles, D, 4, NR, kLies>(p, m, n, k);
       m += 4;
     }
-    for (; m < end; ++m) multiply_block<Tiles, 1, NR, kLies>(p, m, n, k);
+    for (; m < end; ++m) multiply_block<Tiles, D, 1, NR, kLies>(p, m, n, k);
   }
+}
+
+/// Columns that a product makes for so many: whole vectors, or one half of a wide one, which wide processors
+/// multiply in half the time.
+HWY_INLINE int64 product_columns(int64 n) {
+  constexpr int64 L = hn::MaxLanes(F32());
+  return L >= 8 && n <= L / 2 ? L / 2 : round_up(n, L);
 }
 
 template <class Tiles, Lies kLies>
 HWY_NOINLINE void multiply(const Product& p) {
   constexpr int64 L = hn::MaxLanes(F32());
   int64 n = 0;
-  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<Tiles, 2, kLies>(p, n);
-  if (n < p.N) multiply_columns<Tiles, 1, kLies>(p, n);
+  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<Tiles, F32, 2, kLies>(p, n);
+  for (; n + L <= p.N; n += L) multiply_columns<Tiles, F32, 1, kLies>(p, n);
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (L >= 8)
+    if (n < p.N) multiply_columns<Tiles, hn::Half<F32>, 1, kLies>(p, n);
+#endif
 }
 
 }  // namespace fovea::HWY_NAMESPACE

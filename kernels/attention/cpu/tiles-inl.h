@@ -69,7 +69,17 @@ inline void pack_rows(const flash::GroupRows& from, Range rows, int64 columns, f
 /// Tiles whose elements are single numbers in f32, whatever the storage. See Bf16Tiles for the other kind.
 struct F32Tiles {
   static constexpr int64 kWidth = 1;  ///< numbers in an element
-  static HWY_INLINE F32V multiply_add(F32V a, F32V b, F32V c) { return hn::MulAdd(a, b, c); }
+  template <class V>
+  static HWY_INLINE V multiply_add(V a, V b, V c) {
+    return hn::MulAdd(a, b, c);
+  }
+  /// Whether rows in memory are such tiles already, so that what is read once need not be packed.
+  static bool lie_along(const flash::GroupRows& from, int64) {
+    return from.dtype == DType::f32 && from.in_elements();
+  }
+  static bool lie_across(const flash::GroupRows& from, int64 columns) {
+    return lie_along(from, columns) && flash::padded(columns) == columns;
+  }
   /// For sums along the columns: (rows, flash::elements(columns, kWidth)).
   static void pack_along(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
     pack_rows(from, rows, columns, tile);

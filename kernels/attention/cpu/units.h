@@ -110,6 +110,11 @@ struct GroupRows {
   int64 rows_per_head;
   DType dtype;
 
+  /// Whether every row is at a multiple of a tile's elements.
+  bool in_elements() const {
+    return reinterpret_cast<uintptr_t>(base) % sizeof(float) == 0 &&
+           row % static_cast<int64>(sizeof(float)) == 0;
+  }
   std::byte* at(int64 r) const { return base + r / rows_per_head * head + r % rows_per_head * row; }
   /// f(address of row) for each of the rows, in order.
   template <class F>
