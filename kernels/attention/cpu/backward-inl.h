@@ -82,7 +82,10 @@ void pack_queries(const BackwardUnit& u, int64 row, int64 n) {
 inline void begin_backward(const BackwardUnit& u) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
   flash::find_keys(unit, {0, rows}, memory.first, memory.last);
-  std::fill_n(memory.has_delta, ceil_div(rows, kQueries), 0);
+  for (int64 row = 0; row < rows; row += kQueries) {
+    memory.has_delta[row / kQueries] = 0;
+    memory.seen[row / kQueries] = seen_by({memory.first, memory.last}, {row, std::min(rows, row + kQueries)});
+  }
   int64 r = 0;
   flash::lse_rows(op.problem, unit, op.lse).for_each({0, rows}, [&](const std::byte* lse) {
     // A row that sees nothing is masked throughout: any finite number serves.
@@ -266,10 +269,9 @@ void backward_block(const BackwardUnit& u, Range block) {
   Tiles::lay_across(memory.k, round_up(block.size(), Tiles::kWidth), op.problem.qk_dim, memory.k_across);
   Tiles::pack_along(flash::key_rows(unit, op.v), block, op.problem.v_dim, memory.v);
   clear_keys(u, block.size());
-  const RowKeys row_keys{memory.first, memory.last};
   for (int64 row = 0; row < rows; row += kQueries) {
+    const flash::Seen& seen = memory.seen[row / kQueries];
     const int64 n = std::min(kQueries, rows - row);
-    const flash::Seen seen = seen_by(row_keys, {row, row + n});
     const Range keys = intersection(seen.any, block);
     if (keys.size() == 0) continue;
     if (planted(Bug::group_not_summed) && row <= rows - unit.sequence.mask.q_len) clear_keys(u, block.size());
@@ -303,8 +305,9 @@ void backward_unit(const AttentionBackward& op, const flash::Unit& unit, const f
   begin_backward(u);
   if (dsink) find_dsink<Tiles>(u, dsink);
   std::memset(dq, 0, static_cast<size_t>(u.rows * u.D) * sizeof(float));
-  for (int64 block = unit.keys.begin; block < unit.keys.end; block += flash::kKeyBlock)
-    backward_block<Tiles>(u, {block, std::min(unit.keys.end, block + flash::kKeyBlock)});
+  const int64 step = flash::key_block(op.problem);
+  for (int64 block = unit.keys.begin; block < unit.keys.end; block += step)
+    backward_block<Tiles>(u, {block, std::min(unit.keys.end, block + step)});
 }
 
 inline void write_dq_rows(const AttentionBackward& op, const flash::Unit& unit, Range rows, float* dq,

@@ -9,8 +9,8 @@ namespace {
 // Keys are cut where rows alone give fewer units than this: enough for the threads of a large machine. Each
 // part more costs an f32 copy of dq backward, and forward of out.
 constexpr int64 kForwardUnits = 64, kBackwardUnits = 16;
-constexpr int64 kForwardKeys = 1024;  // of a part, at least
-constexpr int64 kFewestRows = 64;     // of a forward unit
+constexpr int64 kForwardKeys = 1024, kBackwardKeys = 256;  // of a part, at least
+constexpr int64 kFewestRows = 64;                          // of a forward unit
 
 int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
 
@@ -18,6 +18,15 @@ int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
 
 int64 tile_width(const AttentionProblem& problem) {
   return problem.dtype == DType::bf16 && has_bf16_dot() ? 2 : 1;
+}
+
+int64 key_block(const AttentionProblem& problem) {
+  constexpr int64 kCache = 512 * 1024, kMost = 512;
+  const int64 width = tile_width(problem);
+  const int64 key_bytes = (elements(problem.qk_dim, width) + elements(problem.v_dim, width) +
+                           padded(problem.qk_dim) + padded(problem.v_dim)) *
+                          4;
+  return std::clamp(kCache / key_bytes / kKeys * kKeys, kKeys, kMost);
 }
 
 namespace {
@@ -56,7 +65,7 @@ Units::Units(const AttentionProblem& problem, Pass pass, int threads)
   const int64 heads = sequences() * problem.kv_heads;
   const int64 units = pass == Pass::forward ? heads * ceil_div(most_rows_, kFewestRows) : heads;
   const int64 wanted = pass == Pass::forward ? kForwardUnits : kBackwardUnits;
-  const int64 least = pass == Pass::forward ? kForwardKeys : kKeyBlock;
+  const int64 least = pass == Pass::forward ? kForwardKeys : kBackwardKeys;
   if (units > 0 && units < wanted)
     key_parts_ = std::clamp<int64>(ceil_div(most_keys_, least), 1, ceil_div(wanted, units));
   if (!documents_ && problem.batch > 0) uniform_units_ = units_of(sequence(0));
@@ -85,7 +94,7 @@ int64 Units::row_parts_of(const AttentionSequence& s) const {
 
 int64 Units::key_parts_of(const AttentionSequence& s) const {
   // One part at least: rows that see no key still want their out, or dq, of 0.
-  return std::clamp<int64>(ceil_div(s.k.size(), pass_ == Pass::forward ? kForwardKeys : kKeyBlock), 1,
+  return std::clamp<int64>(ceil_div(s.k.size(), pass_ == Pass::forward ? kForwardKeys : kBackwardKeys), 1,
                            key_parts_);
 }
 
@@ -167,7 +176,7 @@ BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, 
   const int64 D = padded(problem.qk_dim), Dv = padded(problem.v_dim);
   const int64 E = elements(problem.qk_dim, width), Ev = elements(problem.v_dim, width);
   const int64 R = whole_tiles(units.most_rows());
-  const int64 keys = round_up(std::min(kKeyBlock, units.most_keys()), width);
+  const int64 keys = round_up(std::min(key_block(problem), units.most_keys()), width);
   k = carver.floats(keys * E);
   v = carver.floats(keys * Ev);
   k_across = width == 1 ? k : carver.floats(keys / width * D);
@@ -190,6 +199,7 @@ BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, 
   has_delta = carver.ints(R / kQueries);
   first = carver.ints(R);
   last = carver.ints(R);
+  seen = carver.seen(R / kQueries);
   dq = units.key_parts() == 1 ? carver.floats(R * D) : nullptr;
 }
 

@@ -12,8 +12,6 @@ namespace fovea::flash {
 constexpr int64 kQueries = 32;
 /// Keys of one tile: its scores, kKeys x kQueries, stay in the first-level cache.
 constexpr int64 kKeys = 64;
-/// Keys of which the backward pass keeps gradients at once.
-constexpr int64 kKeyBlock = 256;
 /// Columns are padded to whole vectors of the widest instruction set.
 constexpr int64 kPad = 16;
 
@@ -169,6 +167,9 @@ void find_keys(const Unit& unit, Range rows, int32* first, int32* last);
 constexpr int64 padded(int64 columns) { return round_up(columns, kPad); }
 /// Elements of four bytes that a row of so many columns takes, each `width` numbers wide.
 constexpr int64 elements(int64 columns, int64 width) { return round_up(columns, kPad * width) / width; }
+/// Keys of which a backward unit keeps gradients at once: many, since all rows that see them are packed anew
+/// for each block; no result depends on it.
+int64 key_block(const AttentionProblem& problem);
 /// 2 where the problem is computed in pairs of bf16, 1 where in f32.
 int64 tile_width(const AttentionProblem& problem);
 
@@ -216,9 +217,9 @@ struct ForwardMemory {
 /// Memory of one worker, backward. R rows of a group in one sequence, padded to kQueries; D and Dv padded, E
 /// and Ev elements of their rows, each `width` numbers wide.
 struct BackwardMemory {
-  float *k, *v;               // (kKeyBlock, E or Ev)
-  float* k_across;            // (kKeyBlock / width, D); k itself where width is 1
-  float *dk, *dv;             // (kKeyBlock, D or Dv)
+  float *k, *v;               // (key_block, E or Ev)
+  float* k_across;            // (key_block / width, D); k itself where width is 1
+  float *dk, *dv;             // (key_block, D or Dv)
   float *q_rows, *dout_rows;  // (kQueries / width, D or Dv)
   float *q, *dout, *out;      // (E or Ev, kQueries)
   float* rows;                // (kQueries, E or Ev), on their way into the former
@@ -230,6 +231,7 @@ struct BackwardMemory {
   float* delta;               // (R), where has_delta (R / kQueries) says so
   int32* has_delta;
   int32 *first, *last;  // (R)
+  Seen* seen;           // (R / kQueries)
   float* dq;            // (R, D)
   BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
 };
