@@ -18,7 +18,7 @@ void adamw(Stream& stream, const AdamW& op) {
   expect_optional(op.compute_weight, "adamw: compute_weight", {n});
   if (op.compute_weight) expect_storage(stream, op.compute_weight, "adamw: compute_weight");
   FOVEA_CHECK(op.step >= 1, "adamw: step {}, counted from 1", op.step);
-  const Work work{"adamw", 16.0 * static_cast<double>(n), 0,
+  const Work work{"adamw", 16.0 * static_cast<double>(n), cpu::scratch_bytes(op),
                   bytes_of(op.gradient, op.m, op.m, op.v, op.v, op.weight, op.weight, op.compute_weight)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/stream.h"
 
 namespace fovea {
@@ -15,8 +17,9 @@ struct AdamW {
   View gradient;                      // in
   View m, v, weight, compute_weight;  // in and out
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, decay = 0;
-  double gradient_scale = 1;  ///< the clip factor
-  int64 step = 1;             ///< t, from 1
+  double gradient_scale = 1;             ///< the clip factor
+  int64 step = 1;                        ///< t, from 1
+  std::optional<Readback<bool>> finite;  ///< set to false where m, v or w becomes infinite or NaN
 };
 void adamw(Stream& stream, const AdamW& op);
 

@@ -9,6 +9,7 @@ void run(Execution& execution, const AdamW& op);
 }  // namespace reference
 
 namespace cpu {
+int64 scratch_bytes(const AdamW& op);
 void run(Execution& execution, const AdamW& op);
 }  // namespace cpu
 

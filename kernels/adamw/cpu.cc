@@ -17,7 +17,8 @@ namespace {
 
 F32V constant(double x) { return hn::Set(F32(), static_cast<float>(x)); }
 
-void adamw_range(const AdamW& op, Range range) {
+/// Whether all that it wrote is finite.
+bool adamw_range(const AdamW& op, Range range) {
   const float* gradient = op.gradient.data<float>() + range.begin;
   float* m = op.m.data<float>() + range.begin;
   float* v = op.v.data<float>() + range.begin;
@@ -30,6 +31,7 @@ void adamw_range(const AdamW& op, Range range) {
   const F32V rate = constant(op.lr / (1 - std::pow(op.beta1, t)));
   const F32V v_correction = constant(1 / (1 - std::pow(op.beta2, t)));
   const F32V shrink = constant(op.lr * op.decay);
+  F32V zeros = hn::Zero(F32());  // or NaN: what is finite times 0 is 0
   for_each_vector(range.size(), [&](int64 i, auto part) HWY_ATTR {
     const F32V g = hn::Mul(load_row(gradient + i, part), scale);
     const F32V m_new = hn::MulAdd(beta1, load_row(m + i, part), hn::Mul(one_less_beta1, g));
@@ -39,10 +41,14 @@ void adamw_range(const AdamW& op, Range range) {
     const F32V change = hn::MulAdd(shrink, w, hn::Div(hn::Mul(rate, m_new), denominator));
     store_row(m_new, m + i, part);
     store_row(v_new, v + i, part);
-    store_row(hn::Sub(w, change), weight + i, part);
+    const F32V w_new = hn::Sub(w, change);
+    store_row(w_new, weight + i, part);
+    const F32V zero = hn::Zero(F32());
+    zeros = hn::MulAdd(m_new, zero, hn::MulAdd(v_new, zero, hn::MulAdd(w_new, zero, zeros)));
   });
   if (op.compute_weight)
     write_row(op.compute_weight.dtype(), op.compute_weight.at({range.begin}), range.size(), weight);
+  return hn::GetLane(hn::SumOfLanes(F32(), zeros)) == 0;
 }
 
 }  // namespace
@@ -56,13 +62,21 @@ HWY_EXPORT(adamw_range);
 }  // namespace
 
 namespace cpu {
+namespace {
+constexpr int64 kBlock = int64{1} << 13;  // the new weights are still in the first-level cache when copied
+int64 parts_of(const AdamW& op) { return ceil_div(op.weight.size(0), kBlock); }
+}  // namespace
+
+int64 scratch_bytes(const AdamW& op) { return scratch_size<bool>(parts_of(op)); }
 
 void run(Execution& execution, const AdamW& op) {
-  constexpr int64 kBlock = int64{1} << 13;  // the new weights are still in the first-level cache when copied
-  const int64 n = op.weight.size(0);
-  execution.parallel_for(ceil_div(n, kBlock), [&](int64 part, int) {
-    HWY_DYNAMIC_DISPATCH(adamw_range)(op, {part * kBlock, std::min(n, (part + 1) * kBlock)});
+  const int64 n = op.weight.size(0), parts = parts_of(op);
+  bool* finite = execution.scratch<bool>(parts);
+  execution.parallel_for(parts, [&](int64 part, int) {
+    finite[part] = HWY_DYNAMIC_DISPATCH(adamw_range)(op, {part * kBlock, std::min(n, (part + 1) * kBlock)});
   });
+  if (op.finite && !std::all_of(finite, finite + parts, [](bool each) { return each; }))
+    op.finite->set(false);
 }
 
 }  // namespace cpu

@@ -111,10 +111,12 @@ namespace {
 HWY_EXPORT(loss_rows);
 HWY_EXPORT(cap_rows);
 
-/// Rows whose logits are held at once: 16 MiB of them, but enough rows for the library's speed.
+/// Rows whose logits are held at once: 64 MiB of them, since each chunk reads the weights and adds to their
+/// gradient; chunks of one size.
 int64 chunk_rows(const LinearCrossEntropy& op) {
-  const int64 wanted = (int64{1} << 22) / std::max<int64>(1, op.weight.size(0)) / 64 * 64;
-  return std::min(op.hidden.size(0), std::clamp<int64>(wanted, 64, 1024));
+  const int64 N = op.hidden.size(0);
+  const int64 most = std::clamp<int64>((int64{1} << 24) / std::max<int64>(1, op.weight.size(0)), 64, 1024);
+  return std::min(N, round_up(ceil_div(N, std::max<int64>(1, ceil_div(N, most / 64 * 64))), 64));
 }
 
 /// The products over one chunk of rows; logits (rows, V) f32.

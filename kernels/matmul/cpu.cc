@@ -1,4 +1,5 @@
 #include "kernels/matmul/backends.h"
+#include "kernels/matmul/pairs.h"
 #include "kernels/simd/parts.h"
 #include "kernels/simd/targets.h"
 
@@ -141,12 +142,14 @@ int64 conversions(const MatMul& op, const Cut& cut) {
 namespace cpu {
 
 int64 multiply_scratch(const MatMul& op, int threads) {
+  if (multiplies_pairs(op)) return pairs_scratch(op, threads);
   const Cut cut = cut_of(op);
   const Memory memory(op, cut);
   return round_up(memory.products, 16) + threads * (memory.per_worker + conversions(op, cut));
 }
 
 void multiply(Execution& execution, const MatMul& op, float* scratch) {
+  if (multiplies_pairs(op)) return multiply_pairs(execution, op, scratch);
   const Cut cut = cut_of(op);
   const Memory memory(op, cut);
   const int64 per_worker = memory.per_worker + conversions(op, cut);

@@ -13,21 +13,34 @@ void expect_flat(const View& view, std::string_view name) {
   FOVEA_CHECK(view.dtype() != DType::i32, "{} is {}, wanted a floating-point dtype", name, view.describe());
 }
 
-Readback<double> enqueue_sum(Stream& stream, const View& x, bool squares) {
+void enqueue_sum(Stream& stream, const View& x, bool squares, const Readback<double>& result) {
   const std::string_view name = squares ? "sum_of_squares" : "sum";
   expect_flat(x, name);
-  const Sum op{.x = x, .squares = squares, .result = {}};
+  const Sum op{.x = x, .squares = squares, .result = result};
   const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)), cpu::scratch_bytes(op),
                   bytes_of(x)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run);
-  return op.result;
 }
 
 }  // namespace
 
-Readback<double> sum_of_squares(Stream& stream, const View& x) { return enqueue_sum(stream, x, true); }
+void sum_of_squares(Stream& stream, const View& x, const Readback<double>& result) {
+  enqueue_sum(stream, x, true, result);
+}
+Readback<double> sum_of_squares(Stream& stream, const View& x) {
+  Readback<double> result;
+  sum_of_squares(stream, x, result);
+  return result;
+}
 
-Readback<double> sum(Stream& stream, const View& x) { return enqueue_sum(stream, x, false); }
+void sum(Stream& stream, const View& x, const Readback<double>& result) {
+  enqueue_sum(stream, x, false, result);
+}
+Readback<double> sum(Stream& stream, const View& x) {
+  Readback<double> result;
+  sum(stream, x, result);
+  return result;
+}
 
 void add_into(Stream& stream, const View& y, const View& x) {
   expect_flat(y, "add_into: y");

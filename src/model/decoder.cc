@@ -34,7 +34,7 @@ Block Decoder::embed(const StepContext& context) const {
                              .out = x,
                              .scale = shape_.embedding_scale,
                              .dropout = context.dropout_at(0)});
-  context.look("embed", x);
+  context.look("embed", "", x);
   return x;
 }
 
@@ -91,8 +91,12 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
   const int64 n = context.batch.rows(), c = shape_.width;
   const size_t layers = blocks_.size();
 
-  std::vector<Block> x(layers + 1);  // x[l] (N, C) residual: what block l reads
-  std::vector<Saved> saved(layers);
+  StepBuffers own;
+  StepBuffers& buffers = context.buffers ? *context.buffers : own;
+  buffers.x.resize(layers + 1);
+  buffers.saved.resize(layers);
+  std::vector<Block>& x = buffers.x;
+  std::vector<Saved>& saved = buffers.saved;
   x[0] = embed(context);
   for (size_t l = 0; l < layers; ++l) {
     x[l + 1] = context.take("x", precision.residual, {n, c});
@@ -118,7 +122,7 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
     // hidden = final_norm(x)
     final_norm_.backward(context, x[layers], last(Slot::norm1, 1), last(Slot::norm1, 2), dhidden, dx, false);
   }
-  context.look("head backward", dx);
+  context.look("head", " backward", dx);
 
   for (size_t l = layers; l-- > 0;) {
     x[l + 1].release();
@@ -133,6 +137,7 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
                                       .dposition_table = context.gradient(position_),
                                       .scale = shape_.embedding_scale,
                                       .dropout = context.dropout_at(0)});
+  x[0].release();
 }
 
 std::vector<SlotCost> Decoder::slot_costs(const StepContext& context) const {

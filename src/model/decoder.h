@@ -9,6 +9,12 @@
 
 namespace fovea {
 
+/// What a forward with its backward holds: empty between steps, and kept for the next.
+struct StepBuffers {
+  std::vector<Block> x;      ///< (N, C) residual: what block l reads, and last what the head reads
+  std::vector<Saved> saved;  ///< of each block
+};
+
 /// A decoder-only transformer: embedding, blocks, final norm, linear head (tied or not) with cross-entropy.
 /// It owns no weights: a StepContext brings them.
 class Decoder {

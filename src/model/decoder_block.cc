@@ -55,7 +55,7 @@ void DecoderBlock::fill(const StepContext& context, const RopeTables& tables, co
   if (post_norms_) fill_branch(context, attention_branch_, saved, x.size(0), project);
   saved.fill(context, Slot::middle, {{"middle", context.precision.residual, {x.size(0), x.size(1)}}},
              [&] { add_branch(context, attention_branch_, saved, x, saved(Slot::middle), project); });
-  context.look(name_ + ".attention", saved(Slot::middle));
+  context.look(name_, ".attention", saved(Slot::middle));
   mlp_branch_.norm.forward(context, parallel_ ? x : saved(Slot::middle), saved, Slot::norm2);
   mlp_.forward(context, saved(Slot::norm2), saved);
   if (post_norms_)
@@ -66,7 +66,7 @@ void DecoderBlock::fill(const StepContext& context, const RopeTables& tables, co
 void DecoderBlock::finish(const StepContext& context, Saved& saved, const View& y) const {
   add_branch(context, mlp_branch_, saved, saved(Slot::middle), y,
              [&](const View& branch) { mlp_.project(context, saved, branch); });
-  context.look(name_ + ".mlp", y);
+  context.look(name_, ".mlp", y);
 }
 
 // The gradient by the branch's projection, in the compute dtype: dx itself where it is just that.
@@ -111,7 +111,7 @@ void DecoderBlock::backward(const StepContext& context, const RopeTables& tables
   }
   if (parallel_) norm_backward(mlp_branch_, Slot::norm2, x, dnormed2);
   norm_backward(attention_branch_, Slot::norm1, x, dnormed1);
-  context.look(name_ + " backward", dx);
+  context.look(name_, " backward", dx);
 }
 
 }  // namespace fovea

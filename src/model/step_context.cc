@@ -4,8 +4,11 @@
 
 namespace fovea {
 
-void StepContext::look(std::string_view name, const View& x) const {
-  if (probe) probe->sums.emplace_back(name, sum_of_squares(stream, x.reshape({x.elements()})));
+void StepContext::look(std::string_view owner, std::string_view what, const View& x) const {
+  if (!probe) return;
+  std::string name{owner};
+  name += what;
+  probe->sums.emplace_back(std::move(name), sum_of_squares(stream, x.reshape({x.elements()})));
 }
 
 }  // namespace fovea

@@ -33,6 +33,8 @@ struct Probe {
   std::vector<std::pair<std::string, Readback<double>>> sums;
 };
 
+struct StepBuffers;  // decoder.h
+
 /// Everything that the parts of a model share during one forward and backward.
 struct StepContext {
   Stream& stream;
@@ -47,6 +49,7 @@ struct StepContext {
   uint64 seed = 0;
   uint64 first_row = 0;  ///< global index of row 0, for dropout
   Probe* probe = nullptr;
+  StepBuffers* buffers = nullptr;  ///< of whoever takes many steps: then a step allocates nothing
 
   View matrix(ParameterId id) const { return layout.view(compute_weights, id); }
   /// A vector, or a table whose rows are looked up, as it was trained: absent where there is none.
@@ -59,7 +62,8 @@ struct StepContext {
   Dropout dropout_at(int64 site) const {
     return {dropout, {seed, RandomUse::dropout, static_cast<uint32>(site)}, first_row};
   }
-  void look(std::string_view name, const View& x) const;
+  /// Of "owner" + "what".
+  void look(std::string_view owner, std::string_view what, const View& x) const;
 };
 
 }  // namespace fovea

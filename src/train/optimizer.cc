@@ -33,6 +33,7 @@ void OptimizerState::start_average(Stream& stream) {
 void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config,
                             const View& gradient, double lr, double gradient_scale, int64 step) {
   const std::vector<Parameter>& parameters = layout.parameters();
+  finite_.set(true);
   for (size_t i = 0; i < parameters.size();) {
     size_t end = i + 1;
     while (end < parameters.size() && parameters[end].decay == parameters[i].decay) ++end;
@@ -49,7 +50,8 @@ void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const
                    .epsilon = config.epsilon,
                    .decay = parameters[i].decay ? config.weight_decay : 0,
                    .gradient_scale = gradient_scale,
-                   .step = step});
+                   .step = step,
+                   .finite = finite_});
     i = end;
   }
   if (averaged()) move_towards(stream, average_, weights_, 1 - config.ema);

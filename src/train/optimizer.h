@@ -34,9 +34,12 @@ class OptimizerState {
   /// weights (Polyak & Juditsky 1992, with a window of 1 / (1 - ema) steps).
   void update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config, const View& gradient,
               double lr, double gradient_scale, int64 step);
+  /// Whether the last update left nothing in weights and moments that is not finite; read after it has run.
+  bool updated_finite() const { return finite_.get(); }
 
  private:
   Buffer weights_, m_, v_, average_;
+  Readback<bool> finite_;
   struct Copy {
     Buffer buffer;
     explicit operator bool() const { return buffer.bytes() > 0; }

@@ -76,13 +76,14 @@ StepContext Trainer::context(const View& gradients, int64 first_sample) {
           .batch = {plan_.shape.grain, plan_.shape.length, tokens_, targets_, positions_, documents_},
           .dropout = gradients ? decoder_.shape().dropout : 0,
           .seed = static_cast<uint64>(config_.train.seed),
-          .first_row = static_cast<uint64>(first_sample * plan_.shape.length)};
+          .first_row = static_cast<uint64>(first_sample * plan_.shape.length),
+          .buffers = &buffers_};
 }
 
 double Trainer::sum_losses() {
-  const Readback<double> total = sum(stream_, losses_);
+  sum(stream_, losses_, sum_);
   stream_.synchronize();
-  return total.get();
+  return sum_.get();
 }
 
 namespace {
@@ -152,9 +153,9 @@ StepResult Trainer::step() {
 StepResult Trainer::take_step() {
   const double loss = accumulate_gradients();
   const View gradient = tree_.finish(stream_);
-  const Readback<double> squares = sum_of_squares(stream_, gradient);
+  sum_of_squares(stream_, gradient, sum_);
   stream_.synchronize();
-  const double norm = std::sqrt(squares.get());
+  const double norm = std::sqrt(sum_.get());
   if (!std::isfinite(loss) || !std::isfinite(norm)) explain_non_finite(loss, norm);
   check_state();
 
@@ -165,6 +166,7 @@ StepResult Trainer::take_step() {
   if (!skipped)
     state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, scale, steps_done_ + 1);
   stream_.synchronize();
+  if (!skipped) state_is_finite_ = state_.updated_finite();
   guard_.remember(loss, skipped);
   ++steps_done_;
   return {steps_done_, loss, lr, norm, skipped};
@@ -187,7 +189,7 @@ bool Trainer::is_spike(double loss) {
 }
 
 // What the forward does not read (moments, masters beside a rounded copy, rows of absent tokens) would spoil
-// the weights a step before the loss told.
+// the weights a step before the loss told. The update says it of what it writes, at no cost.
 void Trainer::check_state() {
   struct Part {
     const char* name;
@@ -198,7 +200,8 @@ void Trainer::check_state() {
                         {"the second moment of", state_.moment2()},
                         {"the average of", state_.average()}};
   for (const Part& part : parts) {
-    if (part.all.data() == state_.weights().data() && &part != parts) continue;  // there is no average
+    const bool average = &part == std::end(parts) - 1;
+    if (average ? !state_.averaged() : state_is_finite_) continue;
     const Readback<double> squares = sum_of_squares(stream_, part.all);
     stream_.synchronize();
     if (std::isfinite(squares.get())) continue;
@@ -232,7 +235,7 @@ void Trainer::explain_non_finite(double loss, double norm) {
     decoder_.train(probing, losses_, 1, plan_.recompute);
     for (ParameterId id = 0; id < static_cast<ParameterId>(decoder_.layout().parameters().size()); ++id) {
       const View gradient = probing.gradient(id);
-      probing.look("the gradient of " + decoder_.layout()[id].name, gradient);
+      probing.look("the gradient of ", decoder_.layout()[id].name, gradient);
     }
     stream_.synchronize();
     const auto bad = std::find_if(probe.sums.begin(), probe.sums.end(),

@@ -34,7 +34,11 @@ class Trainer {
 
   const Decoder& decoder() const { return decoder_; }
   const TrainingPlan& plan() const { return plan_; }
-  OptimizerState& state() { return state_; }
+  /// What is written to it is looked at in the next step.
+  OptimizerState& state() {
+    state_is_finite_ = false;
+    return state_;
+  }
   int64 steps_done() const { return steps_done_; }
   int64 total_steps() const { return total_steps_; }
   /// With run.profile, what the operations of the steps took, the first one aside, which warms up.
@@ -87,9 +91,12 @@ class Trainer {
   SpikeGuard guard_;
   Buffer arena_memory_, tokens_, targets_, positions_, losses_;
   Arena train_arena_, evaluate_arena_;
+  StepBuffers buffers_;
+  Readback<double> sum_;  ///< of losses, of squares of gradients: one at a time
   std::shared_ptr<const DocumentBounds> documents_;
   Batch batch_;
   int64 first_sample_ = 0, steps_done_ = 0, total_steps_ = 0;
+  bool state_is_finite_ = false;  ///< as the last update says; else nobody knows
   bool warm_ = false;
   int64 profiled_steps_ = 0;
   double profiled_seconds_ = 0;

@@ -304,6 +304,20 @@ TEST_P(NonFiniteState, IsNamedBeforeAWeightChanges) {
       }
 }
 
+// Finite numbers whose update is not: no loss ever tells of a token that no text has.
+TEST(NonFiniteUpdate, IsNamedInTheNextStep) {
+  SmallRun run;
+  const Dataset dataset = run.dataset();
+  Trainer trainer(run.config, dataset, Backend::cpu, 2);
+  trainer.initialise_weights();
+  trainer.step();
+  const Parameter& p = trainer.decoder().layout()[trainer.decoder().layout().find("embed.weight")];
+  store(trainer.state().moment1(), {p.offset + 7}, 3e38);
+  EXPECT_TRUE(std::isfinite(trainer.step().loss));
+  EXPECT_THAT(error_of([&] { trainer.step(); }, ExitCode::failed),
+              testing::StartsWith("step 3: the weights of embed.weight holds"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Trainer, NonFiniteState,
     testing::Values(PlantedState{"weights", &OptimizerState::weights, "the weights of"},

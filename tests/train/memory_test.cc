@@ -16,6 +16,9 @@ namespace {
 std::atomic<bool> counting{false};
 std::atomic<fovea::int64> live_bytes{0}, peak_bytes{0}, allocations{0};
 
+std::atomic<bool> counting_small{false};
+std::atomic<fovea::int64> small_allocations{0};
+
 struct Sizes {
   std::mutex mutex;
   std::unordered_map<void*, fovea::int64> of;
@@ -26,6 +29,16 @@ Sizes& sizes() {
 }
 
 }  // namespace
+
+// Not inlined: g++ would take the pair of malloc and delete for a mistake.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  if (counting_small) ++small_allocations;
+  void* p = std::malloc(size > 0 ? size : 1);
+  if (!p) throw std::bad_alloc();
+  return p;
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
 void* operator new[](std::size_t size, std::align_val_t alignment) {
   const auto to = static_cast<std::size_t>(alignment);
@@ -97,6 +110,23 @@ TEST_P(Memory, IsWhatWasPredicted) {
   EXPECT_EQ(allocations, made) << "a later step allocates";
   trainer.reset();
   EXPECT_EQ(live_bytes, 0);
+}
+
+// Buffers are not all: what a step asks of the heap in small pieces.
+TEST_P(Memory, IsNotAskedForInAStep) {
+  if (GetParam().backend != Backend::cpu) GTEST_SKIP() << "the oracle and the baseline make matrices";
+  SmallRun run;
+  GetParam().set(run.config);
+  if (run.config.data.documents) GTEST_SKIP() << "bounds of documents are made with each grain";
+  const Dataset dataset = run.dataset();
+  Trainer trainer(run.config, dataset, Backend::cpu, 2);
+  trainer.initialise_weights();
+  for (int i = 0; i < 3; ++i) trainer.step();
+  small_allocations = 0;
+  counting_small = true;
+  trainer.step();
+  counting_small = false;
+  EXPECT_EQ(small_allocations, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(

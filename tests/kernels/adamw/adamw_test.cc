@@ -56,6 +56,21 @@ TEST(AdamW, HasTheSameBitsAtAnyThreads) {
   harness::expect_same_bits_at_any_threads(case_of(50'001, usual(), true));
 }
 
+TEST(AdamW, SaysWhatIsNoLongerFinite) {
+  for (const Backend backend : {Backend::cpu, Backend::reference})
+    for (const int index : {kGradient, kM, kV, kWeight})
+      for (const int64 bad : {int64{-1}, int64{0}, int64{20'000}})
+        for (const double value : {std::nan(""), HUGE_VAL}) {
+          AdamW op = usual();
+          op.finite.emplace();
+          op.finite->set(true);
+          Case c = case_of(20'001, op, true);
+          c.operands[static_cast<size_t>(index)].value = [=](int64 i) { return i == bad ? value : 0.5; };
+          harness::run(c, backend, 2);
+          EXPECT_EQ(op.finite->get(), bad < 0) << index << " " << bad << " " << value;
+        }
+}
+
 TEST(AdamW, TheComputeWeightIsTheRoundedWeight) {
   const auto tensors = harness::run(case_of(20'000, usual(), true), Backend::cpu, 2);
   for (int64 i = 0; i < 20'000; ++i)
