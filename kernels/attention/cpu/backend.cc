@@ -13,7 +13,7 @@ struct ForwardPlan {
   int64 per_worker, partials;
   ForwardPlan(const AttentionProblem& problem, int threads) : units(problem, Pass::forward, threads) {
     Carver carver;
-    ForwardMemory memory(carver, problem, units);
+    ForwardMemories memories(carver, problem, units);
     per_worker = carver.used();
     partials = units.key_parts() == 1
                    ? 0
@@ -87,14 +87,18 @@ void CpuAttention::forward(Execution& execution, const AttentionForward& op) con
                           padded(op.problem.v_dim)};
   execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
     Carver carver(workers + worker * plan.per_worker);
-    run_unit(op, plan.units[i], ForwardMemory(carver, op.problem, plan.units), partials);
+    run_unit(op, plan.units[i], ForwardMemories(carver, op.problem, plan.units), partials);
   });
   if (plan.partials == 0) return;
   execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
-    const Unit unit = plan.units[i];
-    if (unit.key_parts == 1 || unit.key_part > 0) return;
+    Unit unit = plan.units[i];
+    if (unit.key_parts == 1) return;
     Carver carver(workers + worker * plan.per_worker);
-    merge_parts(op, unit, ForwardMemory(carver, op.problem, plan.units), partials);
+    const ForwardMemory memory(carver, op.problem, plan.units);
+    // The units of a part each merge some of its heads.
+    const int64 end = unit.kv_head + unit.heads;
+    for (unit.kv_head += unit.key_part; unit.kv_head < end; unit.kv_head += unit.key_parts)
+      merge_parts(op, unit, memory, partials);
   });
 }
 

@@ -24,9 +24,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::HWY_NAMESPACE {
 
-void forward_in_bf16(const AttentionForward& op, const flash::Unit& unit, const flash::ForwardMemory& memory,
-                     const flash::Partials& partials) {
-  forward_unit<Bf16Tiles>(op, unit, memory, partials);
+void forward_in_bf16(const AttentionForward& op, const flash::Unit& unit,
+                     const flash::ForwardMemories& memories, const flash::Partials& partials) {
+  forward_unit<Bf16Tiles>(op, unit, memories, partials);
 }
 void backward_in_bf16(const AttentionBackward& op, const flash::Unit& unit,
                       const flash::BackwardMemory& memory, float* dq, float* dsink) {
@@ -41,16 +41,16 @@ HWY_AFTER_NAMESPACE();
 namespace fovea::flash {
 
 #if HWY_TARGETS & HWY_AVX3_DL
-void run_unit_in_bf16(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+void run_unit_in_bf16(const AttentionForward& op, const Unit& unit, const ForwardMemories& memories,
                       const Partials& partials) {
-  N_AVX3_DL::forward_in_bf16(op, unit, memory, partials);
+  N_AVX3_DL::forward_in_bf16(op, unit, memories, partials);
 }
 void run_unit_in_bf16(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
                       float* dsink) {
   N_AVX3_DL::backward_in_bf16(op, unit, memory, dq, dsink);
 }
 #else
-void run_unit_in_bf16(const AttentionForward&, const Unit&, const ForwardMemory&, const Partials&) {
+void run_unit_in_bf16(const AttentionForward&, const Unit&, const ForwardMemories&, const Partials&) {
   FOVEA_CHECK(false, "this build has no bf16 kernels");
 }
 void run_unit_in_bf16(const AttentionBackward&, const Unit&, const BackwardMemory&, float*, float*) {

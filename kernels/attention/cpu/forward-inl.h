@@ -108,37 +108,57 @@ void begin_forward(const ForwardUnit& u) {
     });
   }
   flash::find_keys(unit, unit.rows, memory.first, memory.last);
+  for (int64 r = 0; r < rows; r += kQueries)
+    memory.seen[r / kQueries] = seen_by({memory.first, memory.last}, {r, std::min(rows, r + kQueries)});
   std::memset(memory.out, 0, static_cast<size_t>(round_up(rows, kQueries) * Dv) * sizeof(float));
 }
+
+/// Memory that is asked for while a tile is worked on: rows of keys, or where rows lie side by side so many
+/// lines.
+struct Ahead {
+  Range keys;
+  const std::byte *k = nullptr, *v = nullptr;
+  int64 k_lines = 0, v_lines = 0;
+};
 
 /// A tile of keys and values, packed or as it lies in memory.
 struct KeyTile {
   Range keys;
   const float *k, *v;  // (keys, D), (keys / kWidth, Dv)
   int64 k_stride, v_stride;
-  Range ahead;  ///< keys that come later, of which the rows are asked for now
+  Ahead ahead;
 };
 
 /// S^T = K Q^T of keys [keys) for so many columns of queries.
 template <class Tiles>
 void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& tile, Range keys) {
-  constexpr int64 kStep = 2 * kRowBlock;
   const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
-  for (int64 j = 0; j < keys.size(); j += kStep) {
-    const Range part{keys.begin + j, std::min(keys.end, keys.begin + j + kStep)};
-    const Range ahead = share_of(tile.ahead, j / kStep, ceil_div(keys.size(), kStep));
-    prefetch_rows(k, ahead, op.problem.qk_dim);
-    prefetch_rows(v, ahead, op.problem.v_dim);
-    multiply<Tiles, Lies::along_rows>({.M = part.size(),
-                                       .N = columns,
-                                       .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
-                                       .a = tile.k + (part.begin - tile.keys.begin) * tile.k_stride,
-                                       .a_stride = tile.k_stride,
-                                       .b = memory.q + row * D,
-                                       .b_stride = kQueries,
-                                       .c = memory.scores + j * kQueries,
-                                       .c_stride = kQueries,
-                                       .accumulate = false});
+  const bool lines = tile.ahead.k != nullptr;
+  // Of lines each block of keys asks for its share of K's, and the next one for V's.
+  const int64 step = lines ? kRowBlock : 2 * kRowBlock, steps = ceil_div(keys.size(), step);
+  for (int64 j = 0, i = 0; j < keys.size(); j += step, ++i) {
+    const Range part{keys.begin + j, std::min(keys.end, keys.begin + j + step)};
+    Product product{.M = part.size(),
+                    .N = columns,
+                    .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
+                    .a = tile.k + (part.begin - tile.keys.begin) * tile.k_stride,
+                    .a_stride = tile.k_stride,
+                    .b = memory.q + row * D,
+                    .b_stride = kQueries,
+                    .c = memory.scores + j * kQueries,
+                    .c_stride = kQueries,
+                    .accumulate = false};
+    if (lines) {
+      const Range share = share_of({0, i % 2 == 0 ? tile.ahead.k_lines : tile.ahead.v_lines}, i / 2,
+                                   std::max<int64>(1, steps / 2));
+      product.ahead = (i % 2 == 0 ? tile.ahead.k : tile.ahead.v) + share.begin * kLine;
+      multiply<Tiles, Lies::along_rows, true>(product);
+    } else {
+      const Range ahead = share_of(tile.ahead.keys, i, steps);
+      prefetch_rows(k, ahead, op.problem.qk_dim);
+      prefetch_rows(v, ahead, op.problem.v_dim);
+      multiply<Tiles, Lies::along_rows>(product);
+    }
   }
 }
 
@@ -174,11 +194,11 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const Ke
 
 /// The tile of these keys. What one tile of rows alone reads is left where it lies, if it lies as it must.
 template <class Tiles>
-KeyTile key_tile(const ForwardUnit& u, Range keys, Range visible) {
+KeyTile key_tile(const ForwardUnit& u, Range keys) {
   constexpr int64 kElement = sizeof(float);
   const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
   const bool once = rows <= kQueries;
-  KeyTile tile{keys, memory.k, memory.v, D, Dv, {keys.end, std::min(visible.end, keys.end + kKeys)}};
+  KeyTile tile{keys, memory.k, memory.v, D, Dv, {}};
   if (once && Tiles::lie_along(k, op.problem.qk_dim)) {
     tile.k = reinterpret_cast<const float*>(k.at(keys.begin));
     tile.k_stride = k.row / kElement;
@@ -232,35 +252,75 @@ inline void keep_part(const ForwardUnit& u, const flash::Partials& partials) {
 }
 
 template <class Tiles>
-void forward_unit(const AttentionForward& op, const flash::Unit& unit, const flash::ForwardMemory& memory,
-                  const flash::Partials& partials) {
-  const ForwardUnit u{op,
-                      unit,
-                      memory,
-                      Scores(op.problem),
-                      flash::key_rows(unit, op.k),
-                      flash::key_rows(unit, op.v),
-                      flash::elements(op.problem.qk_dim, Tiles::kWidth),
-                      flash::padded(op.problem.v_dim),
-                      unit.rows.size()};
-  begin_forward<Tiles>(u);
-  const RowKeys row_keys{memory.first, memory.last};
-  const int64 row_tiles = ceil_div(u.rows, kQueries);
-  for (int64 i = 0; i < row_tiles; ++i)
-    memory.seen[i] = seen_by(row_keys, {i * kQueries, std::min(u.rows, (i + 1) * kQueries)});
-  const Range visible = intersection(seen_by(row_keys, {0, u.rows}).any, unit.keys);
-  // Tiles begin at multiples of their size, so that a row's sums do not depend on the rows beside it.
-  for (const Range whole : flash::Pieces(visible, kKeys)) {
-    KeyTile tile = key_tile<Tiles>(u, whole, visible);
-    const Range next = tile.ahead;
-    for (int64 i = 0; i < row_tiles; ++i) {
-      tile.ahead = share_of(next, i, row_tiles);
-      const Range keys = intersection(memory.seen[i].any, whole);
-      if (keys.size() > 0)
-        add_keys<Tiles>(u, i * kQueries, memory.seen[i], tile, {keys.begin / 2 * 2, keys.end});
-    }
+ForwardUnit forward_unit_of(const AttentionForward& op, const flash::Unit& unit,
+                            const flash::ForwardMemory& memory) {
+  return {op,
+          unit,
+          memory,
+          Scores(op.problem),
+          flash::key_rows(unit, op.k),
+          flash::key_rows(unit, op.v),
+          flash::elements(op.problem.qk_dim, Tiles::kWidth),
+          flash::padded(op.problem.v_dim),
+          unit.rows.size()};
+}
+
+/// What the h-th of so many heads asks for of the next tile's keys, `first` being the first of them: rows
+/// that lie without gaps are read as memory is, however many heads they are of.
+inline Ahead ahead_of(const ForwardUnit& first, const ForwardUnit& u, Range keys, int64 h, int64 heads) {
+  Ahead ahead{.keys = keys};
+  if (u.rows > kQueries || keys.size() == 0) return ahead;
+  const int64 element = size_of(u.op.problem.dtype), qk = u.op.problem.qk_dim * element,
+              v = u.op.problem.v_dim * element;
+  const auto lines = [&](int64 row) { return share_of({0, keys.size() * row / kLine}, h, heads); };
+  if (u.k.row == heads * qk && u.v.row == heads * v && heads == u.op.problem.kv_heads) {
+    const Range k_lines = lines(u.k.row), v_lines = lines(u.v.row);
+    return {keys, first.k.at(keys.begin) + k_lines.begin * kLine,
+            first.v.at(keys.begin) + v_lines.begin * kLine, k_lines.size(), v_lines.size()};
   }
-  unit.key_parts == 1 ? finish_forward(u) : keep_part(u, partials);
+  if (u.k.row == qk && u.v.row == v)
+    return {keys, u.k.at(keys.begin), u.v.at(keys.begin), keys.size() * qk / kLine, keys.size() * v / kLine};
+  return ahead;
+}
+
+/// All rows of one head against a tile of keys.
+template <class Tiles>
+void add_tile(const ForwardUnit& u, KeyTile& tile) {
+  const Ahead ahead = tile.ahead;
+  const int64 row_tiles = ceil_div(u.rows, kQueries);
+  for (int64 i = 0; i < row_tiles; ++i) {
+    tile.ahead.keys = share_of(ahead.keys, i, row_tiles);
+    const flash::Seen& seen = u.memory.seen[i];
+    const Range keys = intersection(seen.any, tile.keys);
+    if (keys.size() > 0) add_keys<Tiles>(u, i * kQueries, seen, tile, {keys.begin / 2 * 2, keys.end});
+  }
+}
+
+template <class Tiles>
+void forward_unit(const AttentionForward& op, const flash::Unit& unit, const flash::ForwardMemories& memories,
+                  const flash::Partials& partials) {
+  flash::Unit units[flash::kMostHeads];  // of one head each
+  for (int64 h = 0; h < unit.heads; ++h) {
+    units[h] = unit;
+    units[h].kv_head += h;
+    begin_forward<Tiles>(forward_unit_of<Tiles>(op, units[h], memories.heads[h]));
+  }
+  const ForwardUnit first = forward_unit_of<Tiles>(op, units[0], memories.heads[0]);
+  const RowKeys row_keys{first.memory.first, first.memory.last};
+  const Range visible = intersection(seen_by(row_keys, {0, first.rows}).any, unit.keys);
+  const int64 step = unit.heads > 1 ? flash::kSharedKeys : kKeys;
+  // Tiles begin at multiples of their size, so that a row's sums do not depend on the rows beside it.
+  for (const Range keys : flash::Pieces(visible, step))
+    for (int64 h = 0; h < unit.heads; ++h) {
+      const ForwardUnit u = forward_unit_of<Tiles>(op, units[h], memories.heads[h]);
+      KeyTile tile = key_tile<Tiles>(u, keys);
+      tile.ahead = ahead_of(first, u, {keys.end, std::min(visible.end, keys.end + step)}, h, unit.heads);
+      add_tile<Tiles>(u, tile);
+    }
+  for (int64 h = 0; h < unit.heads; ++h) {
+    const ForwardUnit u = forward_unit_of<Tiles>(op, units[h], memories.heads[h]);
+    unit.key_parts == 1 ? finish_forward(u) : keep_part(u, partials);
+  }
 }
 
 /// The parts of a unit's rows in their order, and what they come to.

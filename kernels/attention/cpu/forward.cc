@@ -14,9 +14,9 @@ namespace {
 
 const char* target_name() { return hwy::TargetName(HWY_TARGET); }
 
-void forward_in_f32(const AttentionForward& op, const flash::Unit& unit, const flash::ForwardMemory& memory,
-                    const flash::Partials& partials) {
-  forward_unit<F32Tiles>(op, unit, memory, partials);
+void forward_in_f32(const AttentionForward& op, const flash::Unit& unit,
+                    const flash::ForwardMemories& memories, const flash::Partials& partials) {
+  forward_unit<F32Tiles>(op, unit, memories, partials);
 }
 
 }  // namespace
@@ -32,12 +32,12 @@ HWY_EXPORT(target_name);
 }  // namespace
 
 const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
-void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemories& memories,
               const Partials& partials) {
   if (tile_width(op.problem) == 2)
-    run_unit_in_bf16(op, unit, memory, partials);
+    run_unit_in_bf16(op, unit, memories, partials);
   else
-    HWY_DYNAMIC_DISPATCH(forward_in_f32)(op, unit, memory, partials);
+    HWY_DYNAMIC_DISPATCH(forward_in_f32)(op, unit, memories, partials);
 }
 void merge_parts(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
                  const Partials& partials) {

@@ -16,6 +16,7 @@ namespace fovea::HWY_NAMESPACE {
 /// How A lies in memory: element (m, k) at a[m * a_stride + k], or at a[k * a_stride + m].
 enum class Lies { along_rows, along_columns };
 
+constexpr int64 kLine = 64;  ///< bytes that memory is read by
 /// Rows of C that one run of the micro-kernel makes.
 constexpr int64 kRowBlock = 8;
 /// As many as the registers hold beside two vectors of B: 32 of them, or 16.
@@ -37,11 +38,14 @@ struct Product {
   int64 c_stride;
   bool accumulate;
   const Range* depth = nullptr;
+  /// Where kAhead: memory that is asked for on the way, a line for each row of A's blocks and element of the
+  /// sum.
+  const std::byte* ahead = nullptr;
 };
 
 /// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times. D:
 /// whole vectors, or halves.
-template <class Tiles, class D, int MR, int NR, Lies kLies>
+template <class Tiles, class D, int MR, int NR, Lies kLies, bool kAhead>
 HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
   const D d;
   using V = hn::Vec<D>;
@@ -56,7 +60,13 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
   const int64 stride = p.a_stride;
   const float* a = kLies == Lies::along_rows ? p.a + m * stride + k.begin : p.a + k.begin * stride + m;
   const float* b = p.b + k.begin * p.b_stride + n;
+  [[maybe_unused]] const std::byte* ahead = p.ahead + m / kRowBlock * p.K * kLine;
   for (int64 left = k.size(); left > 0; --left) {
+    if constexpr (kAhead) {
+      // One by one: many at once would wait for memory, and the product with them.
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += kLine;
+    }
     V bv[NR];
 #pragma GCC unroll 4
     for (int j = 0; j < NR; ++j) bv[j] = hn::LoadU(d, b + j * L);
@@ -76,18 +86,18 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
 }
 
 /// Columns [n, n + NR vectors) of C.
-template <class Tiles, class D, int NR, Lies kLies>
+template <class Tiles, class D, int NR, Lies kLies, bool kAhead>
 HWY_INLINE void multiply_columns(const Product& p, int64 n) {
   for (int64 block = 0; block < p.M; block += kRowBlock) {
     const Range k = p.depth ? p.depth[block / kRowBlock] : Range{0, p.K};
     const int64 end = std::min(p.M, block + kRowBlock);
     int64 m = block;
-    for (; m + kRows <= end; m += kRows) multiply_block<Tiles, D, kRows, NR, kLies>(p, m, n, k);
+    for (; m + kRows <= end; m += kRows) multiply_block<Tiles, D, kRows, NR, kLies, kAhead>(p, m, n, k);
     if (m + 4 <= end) {
-      multiply_block<Tiles, D, 4, NR, kLies>(p, m, n, k);
+      multiply_block<Tiles, D, 4, NR, kLies, false>(p, m, n, k);
       m += 4;
     }
-    for (; m < end; ++m) multiply_block<Tiles, D, 1, NR, kLies>(p, m, n, k);
+    for (; m < end; ++m) multiply_block<Tiles, D, 1, NR, kLies, false>(p, m, n, k);
   }
 }
 
@@ -98,15 +108,15 @@ HWY_INLINE int64 product_columns(int64 n) {
   return L >= 8 && n <= L / 2 ? L / 2 : round_up(n, L);
 }
 
-template <class Tiles, Lies kLies>
+template <class Tiles, Lies kLies, bool kAhead = false>
 HWY_NOINLINE void multiply(const Product& p) {
   constexpr int64 L = hn::MaxLanes(F32());
   int64 n = 0;
-  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<Tiles, F32, 2, kLies>(p, n);
-  for (; n + L <= p.N; n += L) multiply_columns<Tiles, F32, 1, kLies>(p, n);
+  for (; n + 2 * L <= p.N; n += 2 * L) multiply_columns<Tiles, F32, 2, kLies, kAhead>(p, n);
+  for (; n + L <= p.N; n += L) multiply_columns<Tiles, F32, 1, kLies, kAhead>(p, n);
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (L >= 8)
-    if (n < p.N) multiply_columns<Tiles, hn::Half<F32>, 1, kLies>(p, n);
+    if (n < p.N) multiply_columns<Tiles, hn::Half<F32>, 1, kLies, kAhead>(p, n);
 #endif
 }
 

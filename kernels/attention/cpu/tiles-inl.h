@@ -48,10 +48,10 @@ HWY_INLINE Range share_of(Range range, int64 i, int64 n) {
 /// Asks for rows that are packed later. Rows of a head lie far apart, mostly a page, where no processor
 /// fetches ahead by itself.
 inline void prefetch_rows(const flash::GroupRows& from, Range rows, int64 columns) {
-  constexpr int64 kLine = 64;
+  constexpr int64 kBytes = 64;  // of a line
   const int64 bytes = columns * size_of(from.dtype);
   from.for_each(rows, [&](const std::byte* row) {
-    for (int64 i = 0; i < bytes; i += kLine) __builtin_prefetch(row + i, 0, 2);
+    for (int64 i = 0; i < bytes; i += kBytes) __builtin_prefetch(row + i, 0, 2);
   });
 }
 

@@ -9,7 +9,7 @@ namespace {
 // Keys are cut where rows alone give fewer units than this: enough for the threads of a large machine. Each
 // part more costs an f32 copy of dq backward, and forward of out.
 constexpr int64 kForwardUnits = 64, kBackwardUnits = 16;
-constexpr int64 kForwardKeys = 1024, kBackwardKeys = 256;  // of a part, at least
+constexpr int64 kForwardKeys = 2048, kBackwardKeys = 256;  // of a part, at least; forward over all heads
 constexpr int64 kFewestRows = 64;                          // of a forward unit
 
 int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
@@ -62,12 +62,18 @@ Units::Units(const AttentionProblem& problem, Pass pass, int threads)
   most_rows_ = most_q * problem.group();
   if (pass == Pass::forward)
     unit_rows_ = forward_rows(problem, problem.batch * problem.q_len * problem.q_heads, threads);
-  const int64 heads = sequences() * problem.kv_heads;
-  const int64 units = pass == Pass::forward ? heads * ceil_div(most_rows_, kFewestRows) : heads;
-  const int64 wanted = pass == Pass::forward ? kForwardUnits : kBackwardUnits;
-  const int64 least = pass == Pass::forward ? kForwardKeys : kBackwardKeys;
+  least_keys_ = kBackwardKeys;
+  int64 wanted = kBackwardUnits, rows = most_rows_;
+  if (pass == Pass::forward) {
+    if (!documents_ && most_rows_ <= kQueries && problem.kv_heads > 0)
+      heads_ = ceil_div(problem.kv_heads, ceil_div(problem.kv_heads, kMostHeads));
+    least_keys_ = round_up(kForwardKeys / heads_, kKeys);
+    wanted = kForwardUnits;
+    rows = kFewestRows;
+  }
+  const int64 units = sequences() * head_groups() * ceil_div(most_rows_, std::max<int64>(1, rows));
   if (units > 0 && units < wanted)
-    key_parts_ = std::clamp<int64>(ceil_div(most_keys_, least), 1, ceil_div(wanted, units));
+    key_parts_ = std::clamp<int64>(ceil_div(most_keys_, least_keys_), 1, ceil_div(wanted, units));
   if (!documents_ && problem.batch > 0) uniform_units_ = units_of(sequence(0));
 }
 
@@ -94,15 +100,13 @@ int64 Units::row_parts_of(const AttentionSequence& s) const {
 
 int64 Units::key_parts_of(const AttentionSequence& s) const {
   // One part at least: rows that see no key still want their out, or dq, of 0.
-  return std::clamp<int64>(ceil_div(s.k.size(), pass_ == Pass::forward ? kForwardKeys : kBackwardKeys), 1,
-                           key_parts_);
+  return std::clamp<int64>(ceil_div(s.k.size(), least_keys_), 1, key_parts_);
 }
 
 void Units::index(int64* starts) {
   if (!documents_) return;
   starts[0] = 0;
-  for (int64 n = 0; n < documents_; ++n)
-    starts[n + 1] = starts[n] + units_of(sequence(n)) * problem_.kv_heads;
+  for (int64 n = 0; n < documents_; ++n) starts[n + 1] = starts[n] + units_of(sequence(n)) * head_groups();
   starts_ = starts;
 }
 
@@ -113,13 +117,14 @@ Unit Units::operator[](int64 i) const {
     unit.number = std::upper_bound(starts_, starts_ + documents_ + 1, i) - starts_ - 1;
     within = i - starts_[unit.number];
   } else {
-    unit.number = i / (uniform_units_ * problem_.kv_heads);
-    within = i % (uniform_units_ * problem_.kv_heads);
+    unit.number = i / (uniform_units_ * head_groups());
+    within = i % (uniform_units_ * head_groups());
   }
   unit.sequence = sequence(unit.number);
   unit.key_parts = key_parts_of(unit.sequence);
   const int64 row_parts = row_parts_of(unit.sequence);
-  unit.kv_head = within / (row_parts * unit.key_parts);
+  unit.kv_head = within / (row_parts * unit.key_parts) * heads_;
+  unit.heads = std::min(heads_, problem_.kv_heads - unit.kv_head);
   unit.key_part = within % unit.key_parts;
 
   const int64 rows = unit.sequence.q.size() * problem_.group(), keys = unit.sequence.k.size();
@@ -155,20 +160,32 @@ ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem, co
   const int64 width = tile_width(problem);
   const int64 E = elements(problem.qk_dim, width), Dv = padded(problem.v_dim),
               Ev = elements(problem.v_dim, width);
-  const int64 R = whole_tiles(std::min(units.unit_rows(), units.most_rows()));
   const int64 keys = round_up(std::min(kKeys, units.most_keys()), width);
   k = carver.floats(keys * E);
   v = carver.floats(keys / width * Dv);
   rows = carver.floats(kQueries * std::max(E, Ev));
-  q = carver.floats(R * E);
-  out = carver.floats(R * Dv);
   scores = carver.floats(kKeys * kQueries);
+  rescale = carver.floats(kQueries);
+  take_own(carver, problem, units);
+}
+
+void ForwardMemory::take_own(Carver& carver, const AttentionProblem& problem, const Units& units) {
+  const int64 R = whole_tiles(std::min(units.unit_rows(), units.most_rows()));
+  q = carver.floats(R * elements(problem.qk_dim, tile_width(problem)));
+  out = carver.floats(R * padded(problem.v_dim));
   most = carver.floats(R);
   sum = carver.floats(R);
-  rescale = carver.floats(kQueries);
   first = carver.ints(R);
   last = carver.ints(R);
   seen = carver.seen(R / kQueries);
+}
+
+ForwardMemories::ForwardMemories(Carver& carver, const AttentionProblem& problem, const Units& units) {
+  heads[0] = ForwardMemory(carver, problem, units);
+  for (int64 h = 1; h < units.heads(); ++h) {
+    heads[h] = heads[0];
+    heads[h].take_own(carver, problem, units);
+  }
 }
 
 BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units) {

@@ -19,12 +19,14 @@ constexpr int64 kPad = 16;
 /// rows of a group are those of its query heads, head after head: row r is query r % q_len of head r / q_len.
 ///
 /// Forward: a share of the rows, and of the keys too where there are too few rows to work on. Backward: all
-/// rows, and a share of the keys. The order of every sum depends on the problem's shape alone: into how many
-/// keys are cut does; how many rows a forward unit has changes no sum of theirs.
+/// rows, and a share of the keys. Where the rows of a group are one tile, a forward unit does several heads
+/// side by side, since keys are then all that is read, and lie side by side. The order of every sum depends
+/// on the problem's shape alone: into how many keys are cut does; how many rows a forward unit has changes no
+/// sum of theirs.
 struct Unit {
   AttentionSequence sequence;
-  int64 number = 0;  ///< of the sequence
-  int64 kv_head = 0;
+  int64 number = 0;              ///< of the sequence
+  int64 kv_head = 0, heads = 1;  ///< key/value heads from kv_head on, each with the same rows and keys
   int64 key_part = 0, key_parts = 1;
   Range rows, keys;
 };
@@ -37,7 +39,7 @@ class Units {
   void index(int64* starts);
 
   int64 count() const {
-    return documents_ ? starts_[documents_] : uniform_units_ * problem_.kv_heads * problem_.batch;
+    return documents_ ? starts_[documents_] : uniform_units_ * head_groups() * problem_.batch;
   }
   Unit operator[](int64 i) const;
   /// The most parts into which the keys of a sequence are cut.
@@ -45,19 +47,23 @@ class Units {
   /// The most query rows of a group in one sequence.
   int64 most_rows() const { return most_rows_; }
   int64 most_keys() const { return most_keys_; }
+  /// The most heads of a unit.
+  int64 heads() const { return heads_; }
   /// Forward: rows of a unit, but for the last of a group.
   int64 unit_rows() const { return unit_rows_; }
   AttentionSequence sequence(int64 n) const;
   int64 sequences() const { return documents_ ? documents_ : problem_.batch; }
 
  private:
+  int64 head_groups() const { return ceil_div(problem_.kv_heads, heads_); }
   int64 row_parts_of(const AttentionSequence& sequence) const;
   int64 key_parts_of(const AttentionSequence& sequence) const;
   int64 units_of(const AttentionSequence& s) const { return row_parts_of(s) * key_parts_of(s); }
 
   const AttentionProblem& problem_;
   Pass pass_;
-  int64 documents_, uniform_units_ = 0, key_parts_ = 1, unit_rows_ = 0, most_rows_ = 0, most_keys_ = 0;
+  int64 documents_, heads_ = 1, least_keys_ = 0, uniform_units_ = 0, key_parts_ = 1, unit_rows_ = 0,
+                    most_rows_ = 0, most_keys_ = 0;
   const int64* starts_ = nullptr;
 };
 
@@ -198,8 +204,13 @@ class Carver {
   int64 used_ = 0;
 };
 
-/// Memory of one worker, forward. R rows of a unit, padded to kQueries; E elements of a row of q or k, each
-/// `width` numbers wide; Dv padded.
+/// Heads that a unit does side by side, at most.
+constexpr int64 kMostHeads = 16;
+/// Keys that they do at a time.
+constexpr int64 kSharedKeys = 16;
+
+/// Memory of one worker and head, forward. R rows of a unit, padded to kQueries; E elements of a row of q or
+/// k, each `width` numbers wide; Dv padded.
 struct ForwardMemory {
   float* k;             // (kKeys, E)
   float* v;             // (kKeys / width, Dv)
@@ -211,7 +222,15 @@ struct ForwardMemory {
   float* rescale;       // (kQueries)
   int32 *first, *last;  // (R) visible keys [first, last)
   Seen* seen;           // (R / kQueries)
+  ForwardMemory() = default;
   ForwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
+  /// What each head of a unit has for itself: q, out, most, sum, first, last, seen.
+  void take_own(Carver& carver, const AttentionProblem& problem, const Units& units);
+};
+/// Of as many heads as a unit has; what they use one after the other is there once.
+struct ForwardMemories {
+  ForwardMemory heads[kMostHeads];
+  ForwardMemories(Carver& carver, const AttentionProblem& problem, const Units& units);
 };
 
 /// Memory of one worker, backward. R rows of a group in one sequence, padded to kQueries; D and Dv padded, E
@@ -248,7 +267,7 @@ struct Partials {
 
 // One unit on one worker's memory, in f32 (dispatched to the best instruction set) or in pairs of bf16, as
 // tile_width() says.
-void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemories& memories,
               const Partials& partials);
 /// out and lse of the rows of a unit whose keys were cut into parts.
 void merge_parts(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
@@ -257,7 +276,7 @@ void merge_parts(const AttentionForward& op, const Unit& unit, const ForwardMemo
 /// sink and the unit is the first of its head, this sequence's gradient.
 void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
               float* dsink);
-void run_unit_in_bf16(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
+void run_unit_in_bf16(const AttentionForward& op, const Unit& unit, const ForwardMemories& memories,
                       const Partials& partials);
 void run_unit_in_bf16(const AttentionBackward& op, const Unit& unit, const BackwardMemory& memory, float* dq,
                       float* dsink);
