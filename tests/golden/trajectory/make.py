@@ -196,15 +196,16 @@ def main():
         assert 10 <= clipped <= 40, f"{clipped} steps clip"
         exact_losses, _, exact = train(config, first, stream, torch.float64)
         low_losses, _, low = train(config, first, stream, torch.float32, autocast=True)
-        others = [[train(config, first, stream, torch.float32, autocast, seed)[0] for autocast in (False, True)]
+        others = [[train(config, first, stream, torch.float32, autocast, seed) for autocast in (False, True)]
                   for seed in range(1, ORDERS)]
         save_file(first, HERE / f"{path.stem}_first.safetensors")
         save_file(last, HERE / f"{path.stem}_last.safetensors")
         with h5py.File(HERE / f"{path.stem}.h5", "w") as file:
-            file["loss"] = np.stack([losses] + [plain for plain, _ in others])
+            file["loss"] = np.stack([losses] + [plain[0] for plain, _ in others])
             file["grad_norm"] = norms
-            file["autocast/loss"] = np.stack([low_losses] + [autocast for _, autocast in others])
-            file["autocast/distance"] = distance(low, last)
+            file["autocast/loss"] = np.stack([low_losses] + [autocast[0] for _, autocast in others])
+            file["autocast/distance"] = np.array([distance(low, last)] +
+                                                 [distance(autocast[2], plain[2]) for plain, autocast in others])
             file.attrs["torch"] = str(torch.__version__)
         print(f"{path.stem}: loss {losses[0]:.4f} to {losses[-1]:.4f}, norms {norms.min():.3f} to {norms.max():.3f}, "
               f"{clipped} of {len(norms)} steps clip, {sum(v.numel() for v in first.values())} parameters")
