@@ -8,8 +8,8 @@ namespace fovea {
 ///
 /// op(a) (M, K), op(b) (K, N), c (M, N), bias (N) or absent; rows may be strided. a and b share a dtype f32 |
 /// bf16 (f64 on the reference backend); c is f32 or that dtype; the sum over K is f32. bias is f32 or as a.
-/// Cut into panels that depend on the shape alone, each one single-threaded library call, so that threads do
-/// not change the bits.
+/// Cut into panels that depend on the shape alone, each one single-threaded library call, or, of bf16, in a
+/// way that no sum depends on (pairs.h), so that threads do not change the bits.
 struct MatMul {
   View a, b, bias;  // in
   View c;           // out

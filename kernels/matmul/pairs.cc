@@ -32,7 +32,7 @@ struct Source {
   DType dtype;
   int64 stride;
   bool along;
-  int64 lanes, K;
+  int64 lanes;
 
   const void* at(int64 lane, int64 k) const {
     const int64 offset = along ? lane * stride + k : k * stride + lane;
@@ -42,11 +42,11 @@ struct Source {
 
 Source rows_of(const MatMul& op) {
   const bool t = op.transpose_a;
-  return {op.a.data(), op.a.dtype(), op.a.stride(0), !t, op.a.size(t ? 1 : 0), op.a.size(t ? 0 : 1)};
+  return {op.a.data(), op.a.dtype(), op.a.stride(0), !t, op.a.size(t ? 1 : 0)};
 }
 Source columns_of(const MatMul& op) {
   const bool t = op.transpose_b;
-  return {op.b.data(), op.b.dtype(), op.b.stride(0), t, op.b.size(t ? 0 : 1), op.b.size(t ? 1 : 0)};
+  return {op.b.data(), op.b.dtype(), op.b.stride(0), t, op.b.size(t ? 0 : 1)};
 }
 
 /// How a product is cut: K and the columns into blocks whose layout of b fits into a few MiB, a block's c
@@ -55,9 +55,11 @@ struct Cut {
   int64 M, N, K;
   int64 k_block, column_block, panel_rows = 20 * kTileRows, panel_columns;
 
-  Cut(int64 m, int64 n, int64 k, int threads) : M(m), N(n), K(k) {
+  /// `whole`: K is not cut, since c cannot hold part of a sum.
+  Cut(int64 m, int64 n, int64 k, bool whole, int threads) : M(m), N(n), K(k) {
     constexpr int64 kMostK = 8192, kElements = int64{4} << 20;
-    k_block = std::min(round_up(std::max<int64>(K, 1), 2), kMostK);
+    k_block = round_up(std::max<int64>(K, 1), 2);
+    if (!whole) k_block = std::min(k_block, kMostK);
     column_block = std::min(round_up(std::max<int64>(N, 1), kTileColumns),
                             std::max<int64>(512, kElements / k_block / 512 * 512));
     panel_columns = column_block;
@@ -79,7 +81,7 @@ struct Cut {
 };
 
 Cut cut_of(const MatMul& op, int threads) {
-  return {op.c.size(0), op.c.size(1), op.a.size(op.transpose_a ? 0 : 1), threads};
+  return {op.c.size(0), op.c.size(1), op.a.size(op.transpose_a ? 0 : 1), op.c.dtype() != DType::f32, threads};
 }
 
 /// A tile of c, and what becomes of it: sums, and the bias, if any, and what stood there.
@@ -245,17 +247,19 @@ void multiply_panel(const MatMul& op, const Panel& panel, const uint32* b, uint3
     }
 }
 
-bool narrow(DType dtype) { return dtype == DType::bf16; }
-
 }  // namespace
 
-bool multiplies_pairs(const MatMul& op) {
+bool multiplies_pairs() {
   static const bool tiles = [] {
     uint32 a = 7, b = 0, c = 0, d = 0;  // CPUID leaf 7, EDX bit 22: AMX-BF16
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     return ((d >> 22) & 1) != 0;
   }();
-  return has_bf16_dot() && !tiles && (narrow(op.a.dtype()) || narrow(op.b.dtype()));
+  return has_bf16_dot() && !tiles;
+}
+
+bool multiplies_pairs(const MatMul& op) {
+  return multiplies_pairs() && (op.a.dtype() == DType::bf16 || op.b.dtype() == DType::bf16);
 }
 
 int64 pairs_scratch(const MatMul& op, int threads) {
@@ -290,6 +294,7 @@ void multiply_pairs(Execution& execution, const MatMul& op, float* scratch) {
 
 #else
 
+bool multiplies_pairs() { return false; }
 bool multiplies_pairs(const MatMul&) { return false; }
 int64 pairs_scratch(const MatMul&, int) { return 0; }
 void multiply_pairs(Execution&, const MatMul&, float*) {}

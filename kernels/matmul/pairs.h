@@ -4,9 +4,10 @@
 
 namespace fovea {
 
-/// Whether products of two bf16 operands, or of one and an f32 operand that is rounded to it, are taken here:
-/// by dot products of bf16 pairs (VDPBF16PS). Not where the processor has tiles of bf16 (AMX), which the
-/// library knows how to use.
+/// Whether products of bf16 are taken here, by dot products of pairs (VDPBF16PS). Not where the processor has
+/// tiles of bf16 (AMX), which the library knows how to use.
+bool multiplies_pairs();
+/// Whether this one is: of two bf16 operands, or of one and an f32 operand that is rounded to it.
 bool multiplies_pairs(const MatMul& op);
 
 /// The product, cut for the threads. b is laid out once for all rows of a, a once for each panel of columns;

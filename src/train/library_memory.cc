@@ -1,5 +1,7 @@
 #include "train/library_memory.h"
 
+#include "kernels/matmul/pairs.h"
+
 namespace fovea {
 namespace {
 
@@ -12,6 +14,8 @@ struct Libraries {
 };
 
 Libraries libraries_of(DType compute, int64 width) {
+  // No product is the library's then: neither its code is touched nor kernels generated.
+  if (compute == DType::bf16 && multiplies_pairs()) return {3400, 0, 2300};
   if (compute == DType::bf16)
     return width >= 384 ? Libraries{14000, 2300, 2700} : Libraries{14000, 100, 1200};
   return width >= 160 ? Libraries{11200, 1700, 4200} : Libraries{11200, 400, 500};

@@ -67,7 +67,8 @@ std::vector<Problem> large_problems() {
     for (Problem p : {Problem{.M = 600, .N = 70, .K = 70, .transpose_b = true, .bias = true, .gap = 3},
                       Problem{.M = 70, .N = 97, .K = 1100, .transpose_a = true, .accumulate = true},
                       Problem{.M = 3, .N = 700, .K = 315, .transpose_b = true, .bias = true, .offset = 1},
-                      Problem{.M = 300, .N = 530, .K = 70, .accumulate = true, .bias = true}}) {
+                      Problem{.M = 300, .N = 530, .K = 70, .accumulate = true, .bias = true},
+                      Problem{.M = 5, .N = 530, .K = 8201, .accumulate = true, .bias = true}}) {
       p.dtype = dtype;
       p.c_dtype = c_dtype;
       problems.push_back(p);
