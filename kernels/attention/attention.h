@@ -15,7 +15,9 @@ namespace fovea {
 ///   lse = ln(sum over visible keys of exp(s) + exp(sink)),  out = sum of exp(s - lse) v
 ///
 /// Query head h reads key/value head h / (q_heads / kv_heads). A row that sees no key has out 0 and lse -inf
-/// (with a sink: lse = sink) and adds nothing to any gradient. NaN and infinities propagate.
+/// (with a sink: lse = sink) and adds nothing to any gradient. NaN and infinities propagate. Where bf16 is
+/// multiplied in bf16, probabilities and their gradients are rounded to it and subnormal numbers count as
+/// zero.
 struct AttentionProblem {
   int64 batch = 1, q_len = 0, kv_len = 0, q_heads = 1, kv_heads = 1, qk_dim = 0, v_dim = 0;
   DType dtype = DType::f32;

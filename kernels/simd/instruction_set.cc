@@ -19,14 +19,15 @@ constexpr InstructionSet kAll[] = {InstructionSet::portable, InstructionSet::avx
                                    InstructionSet::avx512_bf16};
 
 /// Highway's target that stands for a set. It has none for dot products of bf16: those kernels are compiled
-/// beside its AVX-512 ones, and chosen by has_bf16_dot().
+/// beside its AVX-512 ones (or AVX2, in a build without them), and chosen by has_bf16_dot().
 int64 target_of(InstructionSet set) {
   switch (set) {
     case InstructionSet::avx2:
       return HWY_AVX2;
     case InstructionSet::avx512:
-    case InstructionSet::avx512_bf16:
       return HWY_AVX3;
+    case InstructionSet::avx512_bf16:
+      return (HWY_TARGETS & HWY_AVX3) ? HWY_AVX3 : HWY_AVX2;
     default:
       return HWY_STATIC_TARGET;
   }
@@ -37,7 +38,14 @@ bool is_there(InstructionSet set) {
   if (set == InstructionSet::portable) return true;
   if ((target_of(set) & HWY_TARGETS & hwy::SupportedTargets()) == 0) return false;
 #if defined(__x86_64__)
-  return set != InstructionSet::avx512_bf16 || __builtin_cpu_supports("avx512bf16");
+  if (set != InstructionSet::avx512_bf16) return true;
+  // All that the kernels are compiled for (attention/cpu/bf16.cc): a first generation had bf16 and less of
+  // the rest.
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+         __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
+         __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif

@@ -1,9 +1,12 @@
 #include "core/buffer.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <new>
+
+#include "core/error.h"
 
 namespace fovea {
 namespace {
@@ -11,22 +14,27 @@ namespace {
 constexpr std::align_val_t kAlignment{64};
 // Large buffers lie on large pages: rows of different heads lie a small page or more apart, and a processor
 // that looks up each page anew reads them at half its speed.
-constexpr int64 kLargePage = int64{2} << 20, kSmallPage = 4096;
+constexpr int64 kLargePage = int64{2} << 20;
 
 // The address sanitizer sees the ends of what operator new gives, and of nothing else.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define FOVEA_SEES_ENDS
+#define FOVEA_ASAN
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(FOVEA_SEES_ENDS)
+#if defined(__SANITIZE_ADDRESS__) || defined(FOVEA_ASAN)
 constexpr bool is_mapped(int64) { return false; }
 #else
 constexpr bool is_mapped(int64 bytes) { return bytes >= 2 * kLargePage; }
 #endif
 
+int64 whole_pages(int64 bytes) {
+  static const int64 page = ::sysconf(_SC_PAGESIZE);
+  return round_up(bytes, page);
+}
+
 std::byte* map(int64 bytes) {
-  const int64 wanted = round_up(bytes, kSmallPage), taken = wanted + kLargePage;
+  const int64 wanted = whole_pages(bytes), taken = wanted + kLargePage;
   void* p =
       ::mmap(nullptr, static_cast<size_t>(taken), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) throw std::bad_alloc();
@@ -41,8 +49,10 @@ std::byte* map(int64 bytes) {
 }
 
 std::byte* take(int64 bytes) {
+  FOVEA_CHECK(bytes >= 0, "a buffer of {} bytes", bytes);
   if (is_mapped(bytes)) return map(bytes);
-  return static_cast<std::byte*>(::operator new[](static_cast<size_t>(round_up(bytes, 64)), kAlignment));
+  return static_cast<std::byte*>(
+      ::operator new[](static_cast<size_t>(round_up(bytes, static_cast<int64>(kAlignment))), kAlignment));
 }
 
 int64 bytes_of(DType dtype, std::initializer_list<int64> shape) {
@@ -54,12 +64,12 @@ int64 bytes_of(DType dtype, std::initializer_list<int64> shape) {
 
 void Buffer::Free::operator()(std::byte* p) const {
   if (is_mapped(bytes))
-    ::munmap(p, static_cast<size_t>(round_up(bytes, kSmallPage)));
+    ::munmap(p, static_cast<size_t>(whole_pages(bytes)));
   else
     ::operator delete[](p, kAlignment);
 }
 
-Buffer::Buffer(int64 bytes) : data_(take(bytes), Free{bytes}), bytes_(bytes) {
+Buffer::Buffer(int64 bytes) : data_(take(bytes), Free{bytes}) {
   // Pages are there before the first step, not in it.
   std::memset(data_.get(), 0, static_cast<size_t>(bytes));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "core/view.h"
 
@@ -10,11 +11,18 @@ namespace fovea {
 class Buffer {
  public:
   Buffer() = default;
+  Buffer(Buffer&& other) noexcept
+      : data_(std::move(other.data_)), view_(std::exchange(other.view_, View())) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    data_ = std::move(other.data_);
+    view_ = std::exchange(other.view_, View());
+    return *this;
+  }
   explicit Buffer(int64 bytes);
   Buffer(DType dtype, std::initializer_list<int64> shape);
 
   std::byte* data() const { return data_.get(); }
-  int64 bytes() const { return bytes_; }
+  int64 bytes() const { return data_ ? data_.get_deleter().bytes : 0; }
   /// The whole buffer in the shape it was made with.
   const View& view() const { return view_; }
   operator const View&() const { return view_; }  // NOLINT(google-explicit-constructor)
@@ -25,7 +33,6 @@ class Buffer {
     void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte[], Free> data_;
-  int64 bytes_ = 0;
   View view_;
 };
 

@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include "kernels/attention/backends.h"
 #include "kernels/attention/cpu/units.h"
+#include "kernels/simd/instruction_set.h"
 
 namespace fovea {
 namespace {
@@ -55,7 +58,8 @@ class CpuAttention final : public AttentionBackend {
  public:
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
-    return std::string("tiled, online softmax, f32 sums (") + instruction_set() + ")";
+    return fmt::format("tiled, online softmax, f32 sums ({}{})", highway_target(),
+                       has_bf16_dot() ? " and dot products of bf16" : "");
   }
   Support supports(const AttentionProblem& problem) const override {
     if (problem.dtype == DType::f64 || problem.dtype == DType::i32)
@@ -95,7 +99,7 @@ void CpuAttention::forward(Execution& execution, const AttentionForward& op) con
     if (unit.key_parts == 1) return;
     Carver carver(workers + worker * plan.per_worker);
     const ForwardMemory memory(carver, op.problem, plan.units);
-    // The units of a part each merge some of its heads.
+    // The units of the parts share the merging of their heads.
     const int64 end = unit.kv_head + unit.heads;
     for (unit.kv_head += unit.key_part; unit.kv_head < end; unit.kv_head += unit.key_parts)
       merge_parts(op, unit, memory, partials);

@@ -100,9 +100,11 @@ template <class Tiles>
 void find_dsink(const BackwardUnit& u, float* dsink) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
   const int64 q_len = unit.sequence.mask.q_len;
+  const flash::GroupRows dout = flash::query_rows(op.problem, unit, op.dout);
   for (int64 row = 0; row < rows; row += kQueries) {
     const int64 n = std::min(kQueries, rows - row);
-    pack_queries<Tiles>(u, row, n);
+    pack_query_tile<Tiles>(dout, {row, row + n}, op.problem.v_dim, memory.rows, memory.dout);
+    find_delta<Tiles>(u, row, n);
     for (int64 r = row; r < row + n; ++r) {
       if (memory.first[r] >= memory.last[r]) continue;
       // forward: the sink's share is exp(sink - lse), of a value 0
@@ -200,7 +202,9 @@ template <class Tiles>
 void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::Seen& seen, int64 block, Range keys) {
   constexpr int64 kWidth = Tiles::kWidth;
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
-  const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
+  // The last of an odd number of rows shares its elements with one that is not there, which must then be
+  // masked.
+  const bool full = n % kWidth == 0 && keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   score_tile<Tiles>(u, row, full, block, keys);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   const RowDepth row_depth = full ? RowDepth() : RowDepth(row_keys, n, keys, kWidth);

@@ -4,6 +4,7 @@
 #include "kernels/attention/cpu/units.h"
 
 #define HWY_WANT_AVX3_DL
+#undef HWY_DISABLED_TARGETS  // so that sanitized builds, which have few targets, have this one
 #define HWY_DISABLED_TARGETS (HWY_AVX3 | HWY_AVX2 | HWY_SSE4 | HWY_SSSE3)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention/cpu/bf16.cc"

@@ -46,7 +46,7 @@ struct Bf16Tiles {
   }
   /// As F32Tiles: pairs along a row are there, pairs across rows never.
   static bool lie_along(const flash::GroupRows& from, int64 columns) {
-    return from.in_elements() && columns % kWidth == 0;
+    return from.on_words() && columns % kWidth == 0;
   }
   static bool lie_across(const flash::GroupRows&, int64) { return false; }
 

@@ -21,18 +21,23 @@ namespace fovea::HWY_NAMESPACE {
 using flash::kKeys;
 using flash::kQueries;
 
+/// Of each row: the largest score to base 2, the sum of its terms, and the factor that what was summed under
+/// the last maximum now needs.
+struct SoftmaxRows {
+  float *most, *sum, *rescale;
+};
+
 /// Online softmax (Milakov & Gimelshein 2018) of a tile of scores, queries in lanes: s (keys, kQueries)
 /// becomes p = exp2(late s - most) with the new running maximum, as elements (keys / kWidth, kQueries), and
-/// `sum` is carried over to it. `rescale` is the factor that what was summed under the old maximum now needs.
+/// the sum is carried over to it.
 template <class Tiles>
-HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, float* most, float* sum,
-                       float* rescale) {
+HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, const SoftmaxRows& softmax) {
   const F32 d;
   constexpr int64 L = hn::MaxLanes(d);
   const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity()), factor = hn::Set(d, late);
   for (int64 lane = 0; lane < lanes; lane += L) {
     float* column = s + lane;
-    const F32V old = hn::Load(d, most + lane);
+    const F32V old = hn::Load(d, softmax.most + lane);
     F32V a = none, b = none;
     int64 j = 0;
     for (; j + 2 <= keys; j += 2) {
@@ -47,7 +52,7 @@ HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, float* mos
       return exp2(hn::MulSub(factor, hn::Load(d, column + key * kQueries), origin));
     };
     const F32V fade = exp2(hn::Sub(old, origin));
-    F32V even = hn::Mul(hn::Load(d, sum + lane), fade), odd = hn::Zero(d);
+    F32V even = hn::Mul(hn::Load(d, softmax.sum + lane), fade), odd = hn::Zero(d);
     for (j = 0; j + 2 <= keys; j += 2) {
       const F32V p0 = weight(j), p1 = weight(j + 1);
       Tiles::store_pair(p0, p1, column, j);
@@ -59,9 +64,9 @@ HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, float* mos
       Tiles::store_last(p0, column, j);
       even = hn::Add(even, p0);
     }
-    hn::Store(now, d, most + lane);
-    hn::Store(hn::Add(even, odd), d, sum + lane);
-    hn::Store(fade, d, rescale + lane);
+    hn::Store(now, d, softmax.most + lane);
+    hn::Store(hn::Add(even, odd), d, softmax.sum + lane);
+    hn::Store(fade, d, softmax.rescale + lane);
   }
 }
 
@@ -134,7 +139,6 @@ template <class Tiles>
 void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& tile, Range keys) {
   const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
   const bool lines = tile.ahead.k != nullptr;
-  // Of lines each block of keys asks for its share of K's, and the next one for V's.
   const int64 step = lines ? kRowBlock : 2 * kRowBlock, steps = ceil_div(keys.size(), step);
   for (int64 j = 0, i = 0; j < keys.size(); j += step, ++i) {
     const Range part{keys.begin + j, std::min(keys.end, keys.begin + j + step)};
@@ -149,9 +153,10 @@ void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& t
                     .c_stride = kQueries,
                     .accumulate = false};
     if (lines) {
-      const Range share = share_of({0, i % 2 == 0 ? tile.ahead.k_lines : tile.ahead.v_lines}, i / 2,
-                                   std::max<int64>(1, steps / 2));
-      product.ahead = (i % 2 == 0 ? tile.ahead.k : tile.ahead.v) + share.begin * kLine;
+      const Range of_k = share_of({0, tile.ahead.k_lines}, i, steps),
+                  of_v = share_of({0, tile.ahead.v_lines}, i, steps);
+      product.ahead[0] = {tile.ahead.k + of_k.begin * flash::kLine, of_k.size()};
+      product.ahead[1] = {tile.ahead.v + of_v.begin * flash::kLine, of_v.size()};
       multiply<Tiles, Lies::along_rows, true>(product);
     } else {
       const Range ahead = share_of(tile.ahead.keys, i, steps);
@@ -173,8 +178,8 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const Ke
   score_keys<Tiles>(u, row, product_columns(n), tile, keys);
   if (scores.adjusted()) adjust_scores(scores, s, keys.size(), nullptr);
   hide(row_keys, seen.all, keys, s);
-  soften<Tiles>(s, keys.size(), round_up(n, hn::MaxLanes(F32())), scores.late, memory.most + row,
-                memory.sum + row, memory.rescale);
+  soften<Tiles>(s, keys.size(), round_up(n, hn::MaxLanes(F32())), scores.late,
+                {memory.most + row, memory.sum + row, memory.rescale});
   if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
   const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
@@ -272,20 +277,21 @@ inline Ahead ahead_of(const ForwardUnit& first, const ForwardUnit& u, Range keys
   if (u.rows > kQueries || keys.size() == 0) return ahead;
   const int64 element = size_of(u.op.problem.dtype), qk = u.op.problem.qk_dim * element,
               v = u.op.problem.v_dim * element;
-  const auto lines = [&](int64 row) { return share_of({0, keys.size() * row / kLine}, h, heads); };
+  const auto lines = [&](int64 row) { return share_of({0, keys.size() * row / flash::kLine}, h, heads); };
   if (u.k.row == heads * qk && u.v.row == heads * v && heads == u.op.problem.kv_heads) {
     const Range k_lines = lines(u.k.row), v_lines = lines(u.v.row);
-    return {keys, first.k.at(keys.begin) + k_lines.begin * kLine,
-            first.v.at(keys.begin) + v_lines.begin * kLine, k_lines.size(), v_lines.size()};
+    return {keys, first.k.at(keys.begin) + k_lines.begin * flash::kLine,
+            first.v.at(keys.begin) + v_lines.begin * flash::kLine, k_lines.size(), v_lines.size()};
   }
   if (u.k.row == qk && u.v.row == v)
-    return {keys, u.k.at(keys.begin), u.v.at(keys.begin), keys.size() * qk / kLine, keys.size() * v / kLine};
+    return {keys, u.k.at(keys.begin), u.v.at(keys.begin), keys.size() * qk / flash::kLine,
+            keys.size() * v / flash::kLine};
   return ahead;
 }
 
 /// All rows of one head against a tile of keys.
 template <class Tiles>
-void add_tile(const ForwardUnit& u, KeyTile& tile) {
+void add_tile(const ForwardUnit& u, KeyTile tile) {
   const Ahead ahead = tile.ahead;
   const int64 row_tiles = ceil_div(u.rows, kQueries);
   for (int64 i = 0; i < row_tiles; ++i) {
@@ -309,7 +315,7 @@ void forward_unit(const AttentionForward& op, const flash::Unit& unit, const fla
   const RowKeys row_keys{first.memory.first, first.memory.last};
   const Range visible = intersection(seen_by(row_keys, {0, first.rows}).any, unit.keys);
   const int64 step = unit.heads > 1 ? flash::kSharedKeys : kKeys;
-  // Tiles begin at multiples of their size, so that a row's sums do not depend on the rows beside it.
+  // Tiles end at multiples of their size, so that a row's sums do not depend on the rows beside it.
   for (const Range keys : flash::Pieces(visible, step))
     for (int64 h = 0; h < unit.heads; ++h) {
       const ForwardUnit u = forward_unit_of<Tiles>(op, units[h], memories.heads[h]);
@@ -326,15 +332,7 @@ void forward_unit(const AttentionForward& op, const flash::Unit& unit, const fla
 /// The parts of a unit's rows in their order, and what they come to.
 inline void merge_unit(const AttentionForward& op, const flash::Unit& unit,
                        const flash::ForwardMemory& memory, const flash::Partials& partials) {
-  const ForwardUnit u{op,
-                      unit,
-                      memory,
-                      Scores(op.problem),
-                      flash::key_rows(unit, op.k),
-                      flash::key_rows(unit, op.v),
-                      0,
-                      flash::padded(op.problem.v_dim),
-                      unit.rows.size()};
+  const ForwardUnit u = forward_unit_of<F32Tiles>(op, unit, memory);  // no tile is made
   const F32 d;
   const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity());
   const int64 row = flash::first_row(op.problem, unit);

@@ -31,7 +31,7 @@ HWY_EXPORT(merge_unit);
 HWY_EXPORT(target_name);
 }  // namespace
 
-const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+const char* highway_target() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
 void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemories& memories,
               const Partials& partials) {
   if (tile_width(op.problem) == 2)

@@ -8,6 +8,9 @@
 
 #include <algorithm>
 
+#include "kernels/attention/cpu/units.h"
+#include "kernels/simd/rows-inl.h"
+
 #include "kernels/simd/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -16,7 +19,6 @@ namespace fovea::HWY_NAMESPACE {
 /// How A lies in memory: element (m, k) at a[m * a_stride + k], or at a[k * a_stride + m].
 enum class Lies { along_rows, along_columns };
 
-constexpr int64 kLine = 64;  ///< bytes that memory is read by
 /// Rows of C that one run of the micro-kernel makes.
 constexpr int64 kRowBlock = 8;
 /// As many as the registers hold beside two vectors of B: 32 of them, or 16.
@@ -38,9 +40,35 @@ struct Product {
   int64 c_stride;
   bool accumulate;
   const Range* depth = nullptr;
-  /// Where kAhead: memory that is asked for on the way, a line for each row of A's blocks and element of the
-  /// sum.
-  const std::byte* ahead = nullptr;
+  /// Where kAhead: memory that is asked for on the way, so many lines for each block of rows.
+  struct Lines {
+    const std::byte* at = nullptr;
+    int64 count = 0;
+  } ahead[2] = {};
+};
+
+/// The lines that rows [m, m + kRows) ask for, in the first pass over the columns.
+template <bool kAhead>
+struct AheadOf {
+  AheadOf(const Product&, int64, int64) {}
+};
+template <>
+struct AheadOf<true> {
+  Product::Lines lines[2];
+  AheadOf(const Product& p, int64 m, int64 n) {
+    for (int i = 0; i < 2; ++i) {
+      const int64 each = n > 0 ? 0 : ceil_div(p.ahead[i].count * kRows, kRowBlock),
+                  before = each * (m / kRows);
+      lines[i] = {p.ahead[i].at + before * flash::kLine, each};
+    }
+  }
+  HWY_INLINE void ask() {
+    Product::Lines& next = lines[0].count > 0 ? lines[0] : lines[1];
+    if (next.count <= 0) return;
+    __builtin_prefetch(next.at, 0, 2);
+    next.at += flash::kLine;
+    --next.count;
+  }
 };
 
 /// MR x NR vectors of C in registers: each vector of B serves MR times, each broadcast of A NR times. D:
@@ -60,12 +88,11 @@ HWY_INLINE void multiply_block(const Product& p, int64 m, int64 n, Range k) {
   const int64 stride = p.a_stride;
   const float* a = kLies == Lies::along_rows ? p.a + m * stride + k.begin : p.a + k.begin * stride + m;
   const float* b = p.b + k.begin * p.b_stride + n;
-  [[maybe_unused]] const std::byte* ahead = p.ahead + m / kRowBlock * p.K * kLine;
+  [[maybe_unused]] AheadOf<kAhead> ahead(p, m, n);
   for (int64 left = k.size(); left > 0; --left) {
     if constexpr (kAhead) {
       // One by one: many at once would wait for memory, and the product with them.
-      __builtin_prefetch(ahead, 0, 2);
-      ahead += kLine;
+      ahead.ask();
     }
     V bv[NR];
 #pragma GCC unroll 4

@@ -32,7 +32,7 @@ struct Scores {
       early = scale;
     }
   }
-  bool adjusted() const { return early != 1; }
+  bool adjusted() const { return early != 1 || cap > 0; }
 };
 
 /// s (keys, kQueries) = early * s, or cap * tanh(early * s); where capped and wanted, slope = d(s / log2(e))
@@ -57,7 +57,7 @@ inline void hide(const RowKeys& row_keys, Range all, Range keys, float* s) {
   const F32 d;
   const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity());
   for (int64 j = keys.begin; j < keys.end; ++j) {
-    if (j == all.begin && j < all.end) j = all.end;
+    if (j >= all.begin && j < all.end) j = all.end;
     if (j >= keys.end) break;
     float* row = s + (j - keys.begin) * flash::kQueries;
     for (int64 lane = 0; lane < flash::kQueries; lane += hn::MaxLanes(d))

@@ -48,10 +48,9 @@ HWY_INLINE Range share_of(Range range, int64 i, int64 n) {
 /// Asks for rows that are packed later. Rows of a head lie far apart, mostly a page, where no processor
 /// fetches ahead by itself.
 inline void prefetch_rows(const flash::GroupRows& from, Range rows, int64 columns) {
-  constexpr int64 kBytes = 64;  // of a line
   const int64 bytes = columns * size_of(from.dtype);
   from.for_each(rows, [&](const std::byte* row) {
-    for (int64 i = 0; i < bytes; i += kBytes) __builtin_prefetch(row + i, 0, 2);
+    for (int64 i = 0; i < bytes; i += flash::kLine) __builtin_prefetch(row + i, 0, 2);
   });
 }
 
@@ -75,7 +74,7 @@ struct F32Tiles {
   }
   /// Whether rows in memory are such tiles already, so that what is read once need not be packed.
   static bool lie_along(const flash::GroupRows& from, int64) {
-    return from.dtype == DType::f32 && from.in_elements();
+    return from.dtype == DType::f32 && from.on_words();
   }
   static bool lie_across(const flash::GroupRows& from, int64 columns) {
     return lie_along(from, columns) && flash::padded(columns) == columns;

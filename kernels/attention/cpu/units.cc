@@ -10,6 +10,7 @@ namespace {
 // part more costs an f32 copy of dq backward, and forward of out.
 constexpr int64 kForwardUnits = 64, kBackwardUnits = 16;
 constexpr int64 kForwardKeys = 2048, kBackwardKeys = 256;  // of a part, at least; forward over all heads
+constexpr int64 kSharingKeys = 512;                        // fewer are no reason to do heads side by side
 constexpr int64 kFewestRows = 64;                          // of a forward unit
 
 int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
@@ -65,15 +66,19 @@ Units::Units(const AttentionProblem& problem, Pass pass, int threads)
   least_keys_ = kBackwardKeys;
   int64 wanted = kBackwardUnits, rows = most_rows_;
   if (pass == Pass::forward) {
-    if (!documents_ && most_rows_ <= kQueries && problem.kv_heads > 0)
+    if (!documents_ && most_rows_ <= kQueries && most_keys_ >= kSharingKeys && problem.kv_heads > 0)
       heads_ = ceil_div(problem.kv_heads, ceil_div(problem.kv_heads, kMostHeads));
     least_keys_ = round_up(kForwardKeys / heads_, kKeys);
     wanted = kForwardUnits;
     rows = kFewestRows;
   }
   const int64 units = sequences() * head_groups() * ceil_div(most_rows_, std::max<int64>(1, rows));
-  if (units > 0 && units < wanted)
-    key_parts_ = std::clamp<int64>(ceil_div(most_keys_, least_keys_), 1, ceil_div(wanted, units));
+  if (units > 0 && units < wanted) {
+    int64 most = 0;
+    for (int64 n = 0; n < (documents_ ? documents_ : 1); ++n)
+      most = std::max(most, keys_of(sequence(n)).size());
+    key_parts_ = std::clamp<int64>(ceil_div(most, least_keys_), 1, ceil_div(wanted, units));
+  }
   if (!documents_ && problem.batch > 0) uniform_units_ = units_of(sequence(0));
 }
 
@@ -98,9 +103,16 @@ int64 Units::row_parts_of(const AttentionSequence& s) const {
   return pass_ == Pass::forward ? ceil_div(s.q.size() * problem_.group(), unit_rows_) : 1;
 }
 
+// Those that are cut: forward what some query sees, backward all, since each wants its dk and dv.
+Range Units::keys_of(const AttentionSequence& s) const {
+  if (pass_ == Pass::backward) return {0, s.k.size()};
+  const Range seen = s.mask.keys_of({0, s.q.size()});
+  return {seen.begin / kKeys * kKeys, seen.end};
+}
+
 int64 Units::key_parts_of(const AttentionSequence& s) const {
   // One part at least: rows that see no key still want their out, or dq, of 0.
-  return std::clamp<int64>(ceil_div(s.k.size(), least_keys_), 1, key_parts_);
+  return std::clamp<int64>(ceil_div(keys_of(s).size(), least_keys_), 1, key_parts_);
 }
 
 void Units::index(int64* starts) {
@@ -127,12 +139,14 @@ Unit Units::operator[](int64 i) const {
   unit.heads = std::min(heads_, problem_.kv_heads - unit.kv_head);
   unit.key_part = within % unit.key_parts;
 
-  const int64 rows = unit.sequence.q.size() * problem_.group(), keys = unit.sequence.k.size();
+  const int64 rows = unit.sequence.q.size() * problem_.group();
+  const Range keys = keys_of(unit.sequence);
   const int64 row_part = within / unit.key_parts % row_parts,
               row_step = pass_ == Pass::forward ? unit_rows_ : rows;
-  const int64 key_step = round_up(ceil_div(keys, unit.key_parts), kKeys);
+  const int64 key_step = round_up(ceil_div(keys.size(), unit.key_parts), kKeys);
+  const auto bound = [&](int64 part) { return std::min(keys.end, keys.begin + part * key_step); };
   unit.rows = {std::min(rows, row_part * row_step), std::min(rows, (row_part + 1) * row_step)};
-  unit.keys = {std::min(keys, unit.key_part * key_step), std::min(keys, (unit.key_part + 1) * key_step)};
+  unit.keys = {bound(unit.key_part), bound(unit.key_part + 1)};
   return unit;
 }
 

@@ -12,6 +12,8 @@ namespace fovea::flash {
 constexpr int64 kQueries = 32;
 /// Keys of one tile: its scores, kKeys x kQueries, stay in the first-level cache.
 constexpr int64 kKeys = 64;
+/// Bytes that memory is read by.
+constexpr int64 kLine = 64;
 /// Columns are padded to whole vectors of the widest instruction set.
 constexpr int64 kPad = 16;
 
@@ -21,8 +23,8 @@ constexpr int64 kPad = 16;
 /// Forward: a share of the rows, and of the keys too where there are too few rows to work on. Backward: all
 /// rows, and a share of the keys. Where the rows of a group are one tile, a forward unit does several heads
 /// side by side, since keys are then all that is read, and lie side by side. The order of every sum depends
-/// on the problem's shape alone: into how many keys are cut does; how many rows a forward unit has changes no
-/// sum of theirs.
+/// on the problem's shape alone. Into how many parts keys are cut is such an order; how many rows a forward
+/// unit has is not.
 struct Unit {
   AttentionSequence sequence;
   int64 number = 0;              ///< of the sequence
@@ -56,6 +58,7 @@ class Units {
 
  private:
   int64 head_groups() const { return ceil_div(problem_.kv_heads, heads_); }
+  Range keys_of(const AttentionSequence& sequence) const;
   int64 row_parts_of(const AttentionSequence& sequence) const;
   int64 key_parts_of(const AttentionSequence& sequence) const;
   int64 units_of(const AttentionSequence& s) const { return row_parts_of(s) * key_parts_of(s); }
@@ -114,10 +117,10 @@ struct GroupRows {
   int64 rows_per_head;
   DType dtype;
 
-  /// Whether every row is at a multiple of a tile's elements.
-  bool in_elements() const {
-    return reinterpret_cast<uintptr_t>(base) % sizeof(float) == 0 &&
-           row % static_cast<int64>(sizeof(float)) == 0;
+  /// Whether every row begins where an element of four bytes may.
+  bool on_words() const {
+    constexpr int64 kWord = sizeof(float);
+    return reinterpret_cast<uintptr_t>(base) % kWord == 0 && row % kWord == 0 && head % kWord == 0;
   }
   std::byte* at(int64 r) const { return base + r / rows_per_head * head + r % rows_per_head * row; }
   /// f(address of row) for each of the rows, in order.
@@ -184,7 +187,8 @@ struct Seen {
   Range any, all;
 };
 
-/// Hands out 64-byte aligned pieces of one block of memory; without a block it counts what they take.
+/// Hands out pieces of one block of memory, at multiples of 64 bytes from its begin; without a block it
+/// counts what they take.
 class Carver {
  public:
   explicit Carver(float* block = nullptr) : block_(block) {}
@@ -209,8 +213,8 @@ constexpr int64 kMostHeads = 16;
 /// Keys that they do at a time.
 constexpr int64 kSharedKeys = 16;
 
-/// Memory of one worker and head, forward. R rows of a unit, padded to kQueries; E elements of a row of q or
-/// k, each `width` numbers wide; Dv padded.
+/// Memory of one worker, forward, for one head. R rows of a unit, padded to kQueries; E elements of a row of
+/// q or k, each `width` numbers wide; Dv padded.
 struct ForwardMemory {
   float* k;             // (kKeys, E)
   float* v;             // (kKeys / width, Dv)
@@ -269,7 +273,7 @@ struct Partials {
 // tile_width() says.
 void run_unit(const AttentionForward& op, const Unit& unit, const ForwardMemories& memories,
               const Partials& partials);
-/// out and lse of the rows of a unit whose keys were cut into parts.
+/// out and lse of the rows of a unit's first head, whose keys were cut into parts.
 void merge_parts(const AttentionForward& op, const Unit& unit, const ForwardMemory& memory,
                  const Partials& partials);
 /// Sums into `dq` (R, D) f32, which it first clears; writes dk and dv; into dsink (group), where there is a
@@ -284,6 +288,7 @@ void run_unit_in_bf16(const AttentionBackward& op, const Unit& unit, const Backw
 /// the first is overwritten.
 void write_dq(const AttentionBackward& op, const Unit& unit, Range rows, float* dq, int64 parts,
               int64 part_stride);
-const char* instruction_set();
+/// The instruction set that f32 tiles run on, by Highway's name.
+const char* highway_target();
 
 }  // namespace fovea::flash

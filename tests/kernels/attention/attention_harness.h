@@ -10,6 +10,23 @@ namespace fovea {
 
 inline void PrintTo(const AttentionCase& c, std::ostream* to) { *to << c.name; }
 
+namespace harness {
+
+/// An implementation, and the storage that it is tried in: those that differ in what they multiply.
+struct Arithmetic {
+  Backend backend;
+  DType dtype;
+};
+constexpr Arithmetic kArithmetics[] = {{Backend::reference, DType::f64},
+                                       {Backend::naive, DType::f32},
+                                       {Backend::cpu, DType::f32},
+                                       {Backend::cpu, DType::bf16}};
+inline std::string name_of(const Arithmetic& how) {
+  return std::string(fovea::name_of(how.backend)) + (how.dtype == DType::bf16 ? "_bf16" : "");
+}
+
+}  // namespace harness
+
 /// Places of the operands of attention_call().
 enum Place : size_t { kQ, kK, kV, kSink, kDout, kOut, kLse, kDq, kDk, kDv, kDsink, kPlaces };
 

@@ -132,15 +132,16 @@ TEST(AttentionReference, RoundsOnlyWhatItStores) {
 
 // Runs a case with one element of an input replaced.
 std::vector<Tensor> run_with(const AttentionCase& c, size_t place, int64 element, double value,
-                             Backend backend) {
-  harness::Case call = attention_call(c, backend == Backend::reference ? DType::f64 : DType::f32);
+                             const harness::Arithmetic& how) {
+  const auto& [backend, dtype] = how;
+  harness::Case call = attention_call(c, dtype);
   call.operands[place].value = [element, value, before = call.operands[place].value](int64 e) {
     return e == element ? value : before(e);
   };
   return harness::run(call, backend);
 }
 
-class AttentionNaN : public testing::TestWithParam<Backend> {
+class AttentionNaN : public testing::TestWithParam<harness::Arithmetic> {
  protected:
   static constexpr int64 kRow = 61, kKey = 40;
   const AttentionCase c_{.name = "",
@@ -149,7 +150,7 @@ class AttentionNaN : public testing::TestWithParam<Backend> {
   // Of gradients and values a NaN reaches whom it should. Products of tiles multiply what is hidden by 0, so
   // that it may reach others too, but no other head or column; the oracle is exact.
   void expect_reached(double x, bool hit, bool may_be) const {
-    if (hit || !may_be || GetParam() == Backend::reference) {
+    if (hit || !may_be || GetParam().backend == Backend::reference) {
       EXPECT_EQ(std::isnan(x), hit);
     }
   }
@@ -194,9 +195,8 @@ TEST_P(AttentionNaN, InAValueReachesThoseWhoSeeIt) {
       }
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, AttentionNaN,
-                         testing::Values(Backend::reference, Backend::naive, Backend::cpu),
-                         [](const auto& instance) { return std::string(name_of(instance.param)); });
+INSTANTIATE_TEST_SUITE_P(Every, AttentionNaN, testing::ValuesIn(harness::kArithmetics),
+                         [](const auto& instance) { return harness::name_of(instance.param); });
 
 // q, k and v as slices of one packed buffer, and their gradients too.
 TEST(Attention, ReadsSlicesOfAPackedBuffer) {

@@ -60,6 +60,9 @@ inline std::vector<AttentionCase> small_attention_cases() {
                    .sink = true,
                    .gain = 2});
   cases.back().problem.softcap = 5;
+  cases.push_back({.name = "softcap_as_large_as_the_scale",
+                   .problem = attention_problem(40, 50, 2, 1, 8, causal_mask())});
+  cases.back().problem.softcap = cases.back().problem.scale;
   cases.push_back({.name = "blind_rows", .problem = attention_problem(80, 30, 2, 2, 8, causal_mask())});
   return cases;
 }

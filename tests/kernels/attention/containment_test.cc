@@ -24,26 +24,27 @@ std::vector<Containment> containments() {
   const std::vector<int64> q{0, 33, 33, 75, 90}, k{0, 20, 41, 100, 100};
   std::vector<Containment> list{
       {"causal", {.problem = attention_problem(90, 100, 4, 2, 8, causal_mask())}},
+      {"odd", {.problem = attention_problem(89, 101, 4, 4, 8, causal_mask())}},
       {"window", {.problem = attention_problem(90, 100, 4, 2, 8, {.left = 20, .right = 7})}},
       {"documents", {.problem = attention_problem(90, 100, 4, 2, 8, document_mask(q, k))}},
       {"documents_window",
        {.problem = attention_problem(90, 100, 4, 2, 8, document_mask(q, k, {.left = 9, .right = 3}))}},
       {"documents_full", {.problem = attention_problem(90, 100, 4, 2, 8, document_mask(q, k, {}))}}};
-  list.push_back(list[2]);
+  list.push_back(
+      *std::find_if(list.begin(), list.end(), [](const auto& x) { return x.name == "documents"; }));
   list.back().name = "documents_softcap_sink";
   list.back().c.problem.softcap = 3;
   list.back().c.sink = true;
   return list;
 }
 
-class AttentionContainment : public testing::TestWithParam<std::tuple<Containment, Backend>> {
+class AttentionContainment : public testing::TestWithParam<std::tuple<Containment, harness::Arithmetic>> {
  protected:
   const AttentionProblem& problem() const { return std::get<0>(GetParam()).c.problem; }
-  Backend backend() const { return std::get<1>(GetParam()); }
+  Backend backend() const { return std::get<1>(GetParam()).backend; }
 
   std::vector<Tensor> run(const Spill* spill) const {
-    harness::Case call =
-        attention_call(std::get<0>(GetParam()).c, backend() == Backend::reference ? DType::f64 : DType::f32);
+    harness::Case call = attention_call(std::get<0>(GetParam()).c, std::get<1>(GetParam()).dtype);
     if (spill) {
       harness::Operand& operand = call.operands[spill->place];
       const int64 at =
@@ -109,7 +110,8 @@ TEST_P(AttentionContainment, OfNaN) {
       expect_others_untouched(spill, clean, x);
       for (int64 i = 0; i < p.q_len; ++i)
         for (int64 h = 0; h < p.q_heads; ++h) {
-          const bool hit = of_queries(place) ? i == row && h == spill.head : h / 2 == 1 && sees(i, row);
+          const bool hit =
+              of_queries(place) ? i == row && h == spill.head : h / p.group() == spill.head && sees(i, row);
           int64 visible = 0;
           for (int64 j = 0; j < p.kv_len; ++j) visible += sees(i, j);
           const bool scored = (place == kQ || place == kK) && hit && visible > 0;
@@ -154,10 +156,10 @@ TEST_P(AttentionContainment, OfInfinity) {
 
 INSTANTIATE_TEST_SUITE_P(Every, AttentionContainment,
                          testing::Combine(testing::ValuesIn(containments()),
-                                          testing::Values(Backend::reference, Backend::naive, Backend::cpu)),
+                                          testing::ValuesIn(harness::kArithmetics)),
                          [](const auto& instance) {
                            return std::get<0>(instance.param).name + "_" +
-                                  std::string(name_of(std::get<1>(instance.param)));
+                                  harness::name_of(std::get<1>(instance.param));
                          });
 
 // Rows behind the end of a batch row's slice are another slice's, or nobody's: neither read nor written.
