@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
 #include "kernels/attention/backends.h"
-#include "kernels/attention/cpu/units.h"
+#include "kernels/attention/cpu/passes.h"
+#include "kernels/attention/cpu/rows.h"
 #include "kernels/simd/instruction_set.h"
 
 namespace fovea {

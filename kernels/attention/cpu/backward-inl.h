@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "kernels/attention/cpu/exp-inl.h"
+#include "kernels/attention/cpu/memory.h"
 #include "kernels/attention/cpu/product-inl.h"
 #include "kernels/attention/cpu/scores-inl.h"
 #include "kernels/attention/cpu/tiles-inl.h"

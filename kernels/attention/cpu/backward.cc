@@ -1,4 +1,4 @@
-#include "kernels/attention/cpu/units.h"
+#include "kernels/attention/cpu/passes.h"
 #include "kernels/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -1,7 +1,7 @@
 // The passes over pairs of bf16, for one instruction set: Highway's AVX3_DL and VDPBF16PS, of which
 // Highway 1.0 knows nothing. No other file is compiled for AVX3_DL, so that no function here meets a namesake
 // elsewhere.
-#include "kernels/attention/cpu/units.h"
+#include "kernels/attention/cpu/passes.h"
 
 #define HWY_WANT_AVX3_DL
 #undef HWY_DISABLED_TARGETS  // so that sanitized builds, which have few targets, have this one

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "kernels/attention/cpu/units.h"
+#include "kernels/attention/cpu/tiles.h"
 #include "kernels/simd/rows-inl.h"
 
 #include "kernels/simd/rows-inl.h"

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/attention/cpu/units.h"
+#include "kernels/attention/cpu/rows.h"
 #include "kernels/simd/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();

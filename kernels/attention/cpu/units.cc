@@ -1,7 +1,8 @@
 #include "kernels/attention/cpu/units.h"
 
-#include "core/error.h"
-#include "kernels/simd/instruction_set.h"
+#include <algorithm>
+
+#include "kernels/attention/cpu/rows.h"
 
 namespace fovea::flash {
 namespace {
@@ -12,25 +13,6 @@ constexpr int64 kForwardUnits = 64, kBackwardUnits = 16;
 constexpr int64 kForwardKeys = 2048, kBackwardKeys = 256;  // of a part, at least; forward over all heads
 constexpr int64 kSharingKeys = 512;                        // fewer are no reason to do heads side by side
 constexpr int64 kFewestRows = 64;                          // of a forward unit
-
-int64 whole_tiles(int64 rows) { return round_up(rows, kQueries); }
-
-}  // namespace
-
-int64 tile_width(const AttentionProblem& problem) {
-  return problem.dtype == DType::bf16 && has_bf16_dot() ? 2 : 1;
-}
-
-int64 key_block(const AttentionProblem& problem) {
-  constexpr int64 kCache = 512 * 1024, kMost = 512;
-  const int64 width = tile_width(problem);
-  const int64 key_bytes = (elements(problem.qk_dim, width) + elements(problem.v_dim, width) +
-                           padded(problem.qk_dim) + padded(problem.v_dim)) *
-                          4;
-  return std::clamp(kCache / key_bytes / kKeys * kKeys, kKeys, kMost);
-}
-
-namespace {
 
 /// Rows of a forward unit: many, since each unit packs all keys anew; few enough that what it keeps of them
 /// stays in the second-level cache, and that all threads have units to the end. No result depends on it.
@@ -167,71 +149,7 @@ void find_keys(const Unit& unit, Range rows, int32* first, int32* last) {
       last[r] = any ? static_cast<int32>(keys.end) : 0;
     }
   });
-  for (; r < whole_tiles(rows.size()); ++r) first[r] = last[r] = 0;
-}
-
-ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units) {
-  const int64 width = tile_width(problem);
-  const int64 E = elements(problem.qk_dim, width), Dv = padded(problem.v_dim),
-              Ev = elements(problem.v_dim, width);
-  const int64 keys = round_up(std::min(kKeys, units.most_keys()), width);
-  k = carver.floats(keys * E);
-  v = carver.floats(keys / width * Dv);
-  rows = carver.floats(kQueries * std::max(E, Ev));
-  scores = carver.floats(kKeys * kQueries);
-  rescale = carver.floats(kQueries);
-  take_own(carver, problem, units);
-}
-
-void ForwardMemory::take_own(Carver& carver, const AttentionProblem& problem, const Units& units) {
-  const int64 R = whole_tiles(std::min(units.unit_rows(), units.most_rows()));
-  q = carver.floats(R * elements(problem.qk_dim, tile_width(problem)));
-  out = carver.floats(R * padded(problem.v_dim));
-  most = carver.floats(R);
-  sum = carver.floats(R);
-  first = carver.ints(R);
-  last = carver.ints(R);
-  seen = carver.seen(R / kQueries);
-}
-
-ForwardMemories::ForwardMemories(Carver& carver, const AttentionProblem& problem, const Units& units) {
-  heads[0] = ForwardMemory(carver, problem, units);
-  for (int64 h = 1; h < units.heads(); ++h) {
-    heads[h] = heads[0];
-    heads[h].take_own(carver, problem, units);
-  }
-}
-
-BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units) {
-  const int64 width = tile_width(problem);
-  const int64 D = padded(problem.qk_dim), Dv = padded(problem.v_dim);
-  const int64 E = elements(problem.qk_dim, width), Ev = elements(problem.v_dim, width);
-  const int64 R = whole_tiles(units.most_rows());
-  const int64 keys = round_up(std::min(key_block(problem), units.most_keys()), width);
-  k = carver.floats(keys * E);
-  v = carver.floats(keys * Ev);
-  k_across = width == 1 ? k : carver.floats(keys / width * D);
-  dk = carver.floats(keys * D);
-  dv = carver.floats(keys * Dv);
-  q_rows = carver.floats(kQueries / width * D);
-  dout_rows = carver.floats(kQueries / width * Dv);
-  q = carver.floats(kQueries * E);
-  dout = carver.floats(kQueries * Ev);
-  out = carver.floats(kQueries * Ev);
-  rows = carver.floats(kQueries * std::max(E, Ev));
-  s = carver.floats(kKeys * kQueries);
-  dp = carver.floats(kKeys * kQueries);
-  p = width == 1 ? s : carver.floats(kKeys * kQueries / width);
-  ds = width == 1 ? dp : carver.floats(kKeys * kQueries / width);
-  ds_across = width == 1 ? dp : carver.floats(kKeys / width * kQueries);
-  slope = problem.softcap > 0 ? carver.floats(kKeys * kQueries) : nullptr;
-  lse = carver.floats(R);
-  delta = carver.floats(R);
-  has_delta = carver.ints(R / kQueries);
-  first = carver.ints(R);
-  last = carver.ints(R);
-  seen = carver.seen(R / kQueries);
-  dq = units.key_parts() == 1 ? carver.floats(R * D) : nullptr;
+  for (; r < round_up(rows.size(), kQueries); ++r) first[r] = last[r] = 0;
 }
 
 }  // namespace fovea::flash
