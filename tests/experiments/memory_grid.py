@@ -153,7 +153,7 @@ def dumped(file, dataset):
 def provenance(program):
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    return [*version.strip().splitlines(), f"{cpu[1] if cpu else 'unknown processor'}, Linux {platform.release()}"]
+    return [*version.strip().splitlines(), f"{cpu[1] if cpu else 'unknown processor'}, {platform.system()}"]
 
 
 def main():
