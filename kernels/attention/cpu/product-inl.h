@@ -11,7 +11,6 @@
 #include "kernels/attention/cpu/tiles.h"
 #include "kernels/simd/rows-inl.h"
 
-
 HWY_BEFORE_NAMESPACE();
 namespace fovea::HWY_NAMESPACE {
 
