@@ -39,7 +39,14 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
 }
 
 void Trainer::initialise_weights() {
-  initialise(decoder_.layout(), state_.weights(), static_cast<uint64>(config_.train.seed));
+  const ParameterLayout& layout = decoder_.layout();
+  const auto parameters = static_cast<int64>(layout.parameters().size());
+  stream_.enqueue(Work{"initialise"}, [&](Execution& execution) {
+    execution.parallel_for(parameters, [&](int64 id, int) {
+      initialise(layout[id], layout.view(state_.weights(), id), static_cast<uint64>(config_.train.seed));
+    });
+  });
+  stream_.synchronize();
   resume_at(0);
 }
 

@@ -59,10 +59,16 @@ const MemoryPoint* find(const std::vector<MemoryPoint>& points, std::string_view
   return nullptr;
 }
 
-/// The policy under which lengths are compared.
+/// The policy under which lengths are compared: of most runs, and where several have as many, "none".
 std::string common_policy(const std::vector<MemoryPoint>& points) {
+  const auto rank = [&](const std::string& policy) {
+    const auto runs =
+        std::count_if(points.begin(), points.end(), [&](const MemoryPoint& p) { return p.policy == policy; });
+    return std::pair(runs, policy == "none");
+  };
   const std::vector<std::string> all = policies(points);
-  return std::find(all.begin(), all.end(), "none") != all.end() ? "none" : all.front();
+  return *std::max_element(all.begin(), all.end(),
+                           [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
 }
 
 std::string name_of_backend(const std::string& backend) { return backend == "naive" ? "naive" : "flash"; }
