@@ -247,7 +247,7 @@ std::string length_script(const std::vector<MemoryPoint>& points, const Inks& in
   script += fmt::format(
       "set logscale x 2\nset xrange [{}:{}]\nset xtics ({})\nset rmargin at screen 0.70\n"
       "set xlabel 'tokens of a sequence'\nset ylabel 'peak memory (MiB)'\n",
-      low * std::pow(high / low, -0.04), high, ticks);
+      low * std::pow(high / low, -0.04), high * 1.0001, ticks);  // the last tick is within it
   for (const Label& label : labels)
     script += fmt::format("set label '{}' at graph 1.03, graph {:.4f} left textcolor rgb '{}'\n", label.text,
                           label.placed, label.colour);
