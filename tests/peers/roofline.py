@@ -3,6 +3,7 @@ both sides reach."""
 import subprocess
 
 import rows
+import tables
 
 INK = {"f32": "#0067a8", "bf16": "#b84a00"}
 POINT = {"forward": (7, 6), "backward": (5, 4)}  # filled: fovea; hollow: PyTorch
@@ -44,7 +45,7 @@ def script(machine, measured, file):
             "set logscale xy\nset xrange [1:4096]\nset yrange [1:1000]\nset grid lc '#e3e4e6'\n"
             "set xlabel 'useful FLOPs per byte of operands and results'\nset ylabel 'useful GFLOP/s'\n"
             "set key bottom right maxrows 6 samplen 2 font ',10'\nset title "
-            f"\"Causal attention on {machine['processor']}, {machine['threads']} threads\"\n"
+            f"\"Causal attention on {machine['processor']}, {tables.count(machine['threads'], 'thread', 'threads')}\"\n"
             + "".join(data) + "plot " + ", \\\n".join(plots) + "\n")
 
 

@@ -35,7 +35,7 @@ def spread(row):
 
 
 def machine(m):
-    about = (f"{m['processor']}, {m['cores']} cores, {m['threads']} threads, {m['date']}, load {m['load']:.1f} at the "
+    about = (f"{m['processor']}, {m['cores']} cores, {count(m['threads'], 'thread', 'threads')}, {m['date']}, load {m['load']:.1f} at the "
              f"start; fovea {m['fovea']}; torch {m['torch'] or 'absent'}; medians of {m['rounds']} rounds.\n\n")
     unit = lambda name: "GB/s" if name == "limit/read" else "GFLOP/s"
     return about + table(("limit", "", ""),
