@@ -137,7 +137,8 @@ class Turns(unittest.TestCase):
 import json, re, sys
 pattern, = (word.split("=", 1)[1] for word in sys.argv if word.startswith("--benchmark_filter="))
 names = ["{case.name()}/real_time", "{case.name()}0"]
-print(json.dumps({{"benchmarks": [{{"tokens/s": 2048.0, "iterations": 7}} for name in names if re.search(pattern, name)]}}))
+row = {{"tokens/s": 2048.0, "iterations": 7}}
+print(json.dumps({{"benchmarks": [row for name in names if re.search(pattern, name)]}}))
 """, encoding="utf-8")
             program.chmod(0o755)
             self.assertEqual(programs.FoveaTraining(build, 2).ask(case, 1), {"seconds": 2, "calls": 7})

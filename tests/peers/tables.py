@@ -35,8 +35,8 @@ def spread(row):
 
 
 def machine(m):
-    about = (f"{m['processor']}, {m['cores']} cores, {count(m['threads'], 'thread', 'threads')}, {m['date']}, load {m['load']:.1f} at the "
-             f"start; fovea {m['fovea']}; torch {m['torch'] or 'absent'}; medians of {m['rounds']} rounds.\n\n")
+    about = (f"{m['processor']}, {m['cores']} cores, {count(m['threads'], 'thread', 'threads')}, {m['date']}, "
+             f"load {m['load']:.1f} at the start; fovea {m['fovea']}; torch {m['torch'] or 'absent'}; medians of {m['rounds']} rounds.\n\n")
     unit = lambda name: "GB/s" if name == "limit/read" else "GFLOP/s"
     return about + table(("limit", "", ""),
                          [(WHAT[name], giga(value), unit(name)) for name, value in m["limits"].items()])
@@ -47,7 +47,9 @@ def count(n, one, more):
 
 
 def shape_text(case):
-    lengths = f"S{case.q_len}" if case.q_len == case.kv_len else f"{count(case.q_len, 'query', 'queries')}, {case.kv_len} keys"
+    lengths = f"S{case.q_len}"
+    if case.q_len != case.kv_len:
+        lengths = f"{count(case.q_len, 'query', 'queries')}, {case.kv_len} keys"
     heads = f"{case.q_heads}" if case.q_heads == case.kv_heads else f"{case.q_heads}:{case.kv_heads}"
     return f"{'' if case.batch == 1 else f'B{case.batch} '}{lengths} H{heads} D{case.dim}"
 
