@@ -1,5 +1,5 @@
-// What a trainer allocates is what was predicted. Every buffer comes from one operator new[], which is
-// replaced here by one that counts.
+// What a trainer allocates is what was predicted. Every buffer but the very large comes from one operator
+// new[], which is replaced here by one that counts.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -36,6 +36,10 @@ Sizes& sizes() {
   void* p = std::malloc(size > 0 ? size : 1);
   if (!p) throw std::bad_alloc();
   return p;
+}
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  if (counting_small) ++small_allocations;
+  return std::malloc(size > 0 ? size : 1);
 }
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }

@@ -186,7 +186,7 @@ void score_tile(const BackwardUnit& u, int64 row, bool full, int64 block, Range 
                                      .c = memory.dp,
                                      .c_stride = kQueries,
                                      .accumulate = false});
-  if (scores.adjusted()) adjust_scores(scores, memory.s, keys.size(), memory.slope);
+  if (scores.adjusted()) adjust_scores(scores, keys.size(), kQueries, memory.s, memory.slope);
   const SoftTile tile{{memory.first + row, memory.last + row},
                       memory.lse + row,
                       memory.delta + row,

@@ -173,14 +173,13 @@ template <class Tiles>
 void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const KeyTile& tile, Range keys) {
   constexpr int64 kWidth = Tiles::kWidth;
   const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
-  const int64 n = std::min(kQueries, rows - row);
+  const int64 n = std::min(kQueries, rows - row), lanes = round_up(n, hn::MaxLanes(F32()));
   const RowKeys row_keys{memory.first + row, memory.last + row};
   float* s = memory.scores;
   score_keys<Tiles>(u, row, product_columns(n), tile, keys);
-  if (scores.adjusted()) adjust_scores(scores, s, keys.size(), nullptr);
+  if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
   hide(row_keys, seen.all, keys, s);
-  soften<Tiles>(s, keys.size(), round_up(n, hn::MaxLanes(F32())), scores.late,
-                {memory.most + row, memory.sum + row, memory.rescale});
+  soften<Tiles>(s, keys.size(), lanes, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
   if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
   const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
