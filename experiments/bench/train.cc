@@ -11,9 +11,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -23,8 +21,8 @@
 #include "core/random.h"
 #include "data/dataset.h"
 #include "kernels/attention/attention.h"
-#include "kernels/matmul/matmul.h"
 #include "kernels/peak/peak.h"
+#include "kernels/peak/product.h"
 #include "train/trainer.h"
 
 namespace fovea {
@@ -96,29 +94,6 @@ Config config_of(const Shape& s, std::string_view precision, const Folder& folde
   config.train.tokens = s.batch * s.length * 1'000'000;
   config.train.precision = precision;
   return config;
-}
-
-/// Seconds of the processor, or of the wall clock where there are several threads.
-double now(int threads) {
-  if (threads > 1)
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-/// FLOP/s of a product of two matrices of 2048 x 2048.
-double product_rate(DType dtype, int threads) {
-  constexpr int64 kSize = 2048;
-  const Buffer a(dtype, {kSize, kSize}), b(dtype, {kSize, kSize}), c(dtype, {kSize, kSize});
-  Stream stream(Backend::cpu, threads);
-  double best = 0;
-  for (int attempt = 0; attempt < 4; ++attempt) {
-    const double start = now(threads);
-    matmul(stream, {.a = a, .b = b, .bias = {}, .c = c});
-    best = std::max(best, 2.0 * kSize * kSize * kSize / (now(threads) - start));
-  }
-  return best;
 }
 
 struct Limits {
@@ -198,8 +173,8 @@ int main(int argc, char** argv) {
   const int threads = fovea::take_threads(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  const fovea::Limits limits{fovea::product_rate(DType::f32, threads),
-                             fovea::product_rate(DType::bf16, threads),
+  const fovea::Limits limits{fovea::measured_product_flops(DType::f32, threads),
+                             fovea::measured_product_flops(DType::bf16, threads),
                              fovea::measured_read_bandwidth(threads)};
   benchmark::AddCustomContext(
       "bound", fmt::format("products {:.1f} GFLOP/s in f32, {:.1f} in bf16; memory {:.1f} GB/s",

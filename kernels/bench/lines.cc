@@ -16,6 +16,7 @@
 #include "kernels/bench/limits.h"
 #include "kernels/bench/options.h"
 #include "kernels/peak/peak.h"
+#include "kernels/peak/product.h"
 
 namespace fovea {
 namespace {

@@ -21,6 +21,7 @@
 #include "kernels/bench/options.h"
 #include "kernels/matmul/library.h"
 #include "kernels/peak/peak.h"
+#include "kernels/peak/product.h"
 
 namespace fovea {
 namespace {

@@ -1,7 +1,6 @@
 #include "kernels/bench/options.h"
 
 #include <charconv>
-#include <ctime>
 #include <string_view>
 
 #include "core/error.h"
@@ -38,12 +37,6 @@ BenchOptions take_options(int& argc, char** argv) {
   }
   argc = kept;
   return options;
-}
-
-double bench_seconds(int threads) {
-  timespec t{};
-  clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 }  // namespace fovea

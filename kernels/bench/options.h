@@ -18,7 +18,4 @@ struct BenchOptions {
 /// Takes them out of the arguments. Throws UserError (usage).
 BenchOptions take_options(int& argc, char** argv);
 
-/// Processor time of this process on one thread, so that a busy machine does not show; real time on several.
-double bench_seconds(int threads);
-
 }  // namespace fovea

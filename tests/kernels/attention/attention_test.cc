@@ -195,6 +195,23 @@ TEST_P(AttentionNaN, InAValueReachesThoseWhoSeeIt) {
       }
 }
 
+// A key that is infinitely far from every query is as good as hidden: its p and ds are 0, and so are its dk
+// and dv. The number of rows is odd, so that where two make an element one of the last is not there.
+TEST_P(AttentionNaN, OfAKeyAtMinusInfinityNothingIsLeft) {
+  constexpr int64 kRows = 5, kKeys = 6, kFar = 3;
+  const AttentionCase c{.name = "", .problem = attention_problem(kRows, kKeys, 1, 1, 8, {})};
+  harness::Case call = attention_call(c, GetParam().dtype);
+  call.operands[kQ].value = [](int64) { return 1.0; };
+  call.operands[kK].value = [before = call.operands[kK].value](int64 e) {
+    return e / 8 == kFar ? -INFINITY : before(e);
+  };
+  const std::vector<Tensor> x = harness::run(call, GetParam().backend);
+  for (int64 d = 0; d < 8; ++d) {
+    EXPECT_LT(std::abs(load(x[kDv], {0, kFar, 0, d})), 1e-300) << d;  // the oracle's exp ends there
+    EXPECT_LT(std::abs(load(x[kDk], {0, kFar, 0, d})), 1e-300) << d;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, AttentionNaN, testing::ValuesIn(harness::kArithmetics),
                          [](const auto& instance) { return harness::name_of(instance.param); });
 
