@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>  // NOLINT
 #include <hwy/highway.h>
 
+#include "kernels/simd/philox-inl.h"
 #include "kernels/simd/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -21,44 +22,9 @@ HWY_INLINE void factors_of_blocks(const Dropout& dropout, uint64 block, float* H
   for (uint64 i = 0; i < 4; ++i) out[i] = dropout_keeps(dropout, 4 * block + i) ? scale : 0;
 }
 #else
-using U32V = hn::Vec<U32>;
-
-/// The two halves of the 64-bit products of 32-bit lanes.
-struct Product {
-  U32V high, low;
-};
-HWY_INLINE Product multiply(U32V a, U32V b) {
-  const U32 d;
-  const hn::RepartitionToWide<U32> wide;
-  const auto even = hn::MulEven(a, b);  // of lanes 0, 2, ...
-  const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, a))),
-                               hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, b))));
-  const U32V even_high = hn::BitCast(d, hn::ShiftRight<32>(even));
-  const U32V odd_low = hn::BitCast(d, hn::ShiftLeft<32>(odd));
-  return {hn::OddEven(hn::BitCast(d, odd), even_high), hn::OddEven(odd_low, hn::BitCast(d, even))};
-}
-
-/// philox() of core/random.h at as many successive blocks as there are lanes: out (4 * lanes) in order.
+/// Of as many successive blocks as there are lanes: out (4 * lanes) in order.
 HWY_INLINE void factors_of_blocks(const Dropout& dropout, uint64 block, float* HWY_RESTRICT out) {
-  const U32 d;
-  const uint64 key = dropout.random.seed;
-  const uint64 high = (uint64{static_cast<uint32>(dropout.random.use)} << 32) | dropout.random.stream;
-  const U32V low0 = hn::Set(d, static_cast<uint32>(block));
-  U32V c0 = hn::Add(low0, hn::Iota(d, 0u));
-  const auto carried = hn::Lt(c0, low0);
-  const U32V block_high = hn::Set(d, static_cast<uint32>(block >> 32));
-  U32V c1 = hn::IfThenElse(carried, hn::Add(block_high, hn::Set(d, 1u)), block_high);
-  U32V c2 = hn::Set(d, static_cast<uint32>(high)), c3 = hn::Set(d, static_cast<uint32>(high >> 32));
-  uint32 k0 = static_cast<uint32>(key), k1 = static_cast<uint32>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const Product a = multiply(hn::Set(d, 0xD2511F53u), c0), b = multiply(hn::Set(d, 0xCD9E8D57u), c2);
-    c0 = hn::Xor(hn::Xor(b.high, c1), hn::Set(d, k0));
-    c1 = b.low;
-    c2 = hn::Xor(hn::Xor(a.high, c3), hn::Set(d, k1));
-    c3 = a.low;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
+  const PhiloxWords words = philox_blocks(dropout.random, block);
   const F32 df;
   const F32V scale = hn::Set(df, static_cast<float>(dropout_scale(dropout)));
   const hn::RebindToSigned<U32> di;  // upper 24 bits are positive, and signed comparison is in every target
@@ -67,7 +33,7 @@ HWY_INLINE void factors_of_blocks(const Dropout& dropout, uint64 block, float* H
     const auto dropped = hn::Lt(hn::BitCast(di, hn::ShiftRight<8>(word)), threshold);
     return hn::IfThenZeroElse(hn::RebindMask(df, dropped), scale);
   };
-  hn::StoreInterleaved4(factor(c0), factor(c1), factor(c2), factor(c3), df, out);
+  hn::StoreInterleaved4(factor(words.w0), factor(words.w1), factor(words.w2), factor(words.w3), df, out);
 }
 #endif
 

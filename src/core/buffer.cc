@@ -70,8 +70,8 @@ void Buffer::Free::operator()(std::byte* p) const {
 }
 
 Buffer::Buffer(int64 bytes) : data_(take(bytes), Free{bytes}) {
-  // Pages are there before the first step, not in it.
-  std::memset(data_.get(), 0, static_cast<size_t>(bytes));
+  // What is mapped is zero: its pages come when they are first written, by the thread that writes them.
+  if (!is_mapped(bytes)) std::memset(data_.get(), 0, static_cast<size_t>(bytes));
 }
 
 Buffer::Buffer(DType dtype, std::initializer_list<int64> shape) : Buffer(bytes_of(dtype, shape)) {

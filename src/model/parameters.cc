@@ -1,16 +1,19 @@
 #include "model/parameters.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/random.h"
+#include "kernels/random/normal.h"
 
 namespace fovea {
 namespace {
 constexpr int64 kAlignment = 16;  // elements: 64 bytes of f32
-}
+constexpr int64 kDrawnAtOnce = int64{1} << 14;
+}  // namespace
 
 ParameterId ParameterLayout::add(Parameter parameter) {
   FOVEA_CHECK(find(parameter.name) == kNoParameter, "two parameters are called {}", parameter.name);
@@ -47,22 +50,49 @@ View ParameterLayout::view(const View& flat, ParameterId id) const {
   return parameter.vector ? range : range.reshape({parameter.rows, parameter.columns});
 }
 
-void initialise(const Parameter& parameter, const View& view, uint64 seed) {
+namespace {
+
+// Elements of `flat`, one parameter's, from their own coordinates.
+void initialise_range(const Parameter& parameter, const View& flat, uint64 seed, Range range) {
   const std::string& name = parameter.name;
   const RandomSequence random{
       seed, RandomUse::initialisation,
       static_cast<uint32>(hash64(std::as_bytes(std::span(name.data(), name.size()))))};
-  const View flat = view.reshape({parameter.elements()});
-  for (int64 i = 0; i < parameter.elements(); ++i) {
-    const double value = parameter.init.std > 0 ? parameter.init.std * random.normal(static_cast<uint64>(i))
-                                                : parameter.init.constant;
-    store(flat, {i}, value);
+  const bool draws = parameter.init.std > 0;
+  if (draws && flat.dtype() == DType::f32) {
+    draw_normal(random, parameter.init.std, static_cast<uint64>(range.begin), range.size(),
+                flat.data<float>() + range.begin);
+    return;
   }
+  for (int64 i = range.begin; i < range.end; ++i)
+    store(flat, {i},
+          draws ? parameter.init.std * random.normal(static_cast<uint64>(i)) : parameter.init.constant);
+}
+
+}  // namespace
+
+void initialise(const Parameter& parameter, const View& view, uint64 seed) {
+  const int64 n = parameter.elements();
+  initialise_range(parameter, view.reshape({n}), seed, {0, n});
 }
 
 void initialise(const ParameterLayout& layout, const View& flat, uint64 seed) {
-  for (ParameterId id = 0; id < static_cast<ParameterId>(layout.parameters().size()); ++id)
-    initialise(layout[id], layout.view(flat, id), seed);
+  for (const Parameter& parameter : layout.parameters())
+    initialise_range(parameter, flat.slice({parameter.offset, parameter.offset + parameter.elements()}), seed,
+                     {0, parameter.elements()});
+}
+
+void initialise(Stream& stream, const ParameterLayout& layout, const View& flat, uint64 seed) {
+  stream.enqueue(Work{"initialise", 0, 0, bytes_of(flat)}, [&layout, flat, seed](Execution& execution) {
+    for (const Parameter& parameter : layout.parameters()) {
+      const int64 n = parameter.elements();
+      const View own = flat.slice({parameter.offset, parameter.offset + n});
+      execution.parallel_for(ceil_div(n, kDrawnAtOnce), [&](int64 part, int) {
+        const int64 begin = part * kDrawnAtOnce;
+        initialise_range(parameter, own, seed, {begin, std::min(n, begin + kDrawnAtOnce)});
+      });
+    }
+  });
 }
 
 }  // namespace fovea

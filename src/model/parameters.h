@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/stream.h"
 #include "core/types.h"
 
 namespace fovea {
@@ -52,6 +53,9 @@ class ParameterLayout {
 /// Draws every parameter of the flat range: normal(0, std) as a function of (seed, the parameter's name, the
 /// element's index), so that a parameter keeps its values whatever else the model has; vectors are constants.
 void initialise(const ParameterLayout& layout, const View& flat, uint64 seed);
+
+/// The same by all threads of a stream; `layout` outlives the operation.
+void initialise(Stream& stream, const ParameterLayout& layout, const View& flat, uint64 seed);
 
 /// One parameter's draw, as above: for a conversion that draws some parameters anew.
 void initialise(const Parameter& parameter, const View& view, uint64 seed);

@@ -32,20 +32,17 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
   losses_ = Buffer(plan_.precision.wide, {n});
   // All scratch memory at once: grown step by step it would leave holes on the heap. With documents naive
   // attention then holds more than it uses, which depends on the data; what was planned is what is held.
-  stream_.enqueue(Work{"scratch", 0, plan_.scratch_bytes}, [](Execution&) {});
+  const int64 scratch = plan_.scratch_bytes;
+  stream_.enqueue(Work{"scratch", 0, scratch}, [scratch](Execution& execution) {
+    std::fill_n(execution.scratch<std::byte>(scratch), scratch, std::byte{0});
+  });
   stream_.synchronize();
   train_arena_.replay(plan_.train, arena_memory_.data());
   evaluate_arena_.replay(plan_.evaluate, arena_memory_.data());
 }
 
 void Trainer::initialise_weights() {
-  const ParameterLayout& layout = decoder_.layout();
-  const auto parameters = static_cast<int64>(layout.parameters().size());
-  stream_.enqueue(Work{"initialise"}, [&](Execution& execution) {
-    execution.parallel_for(parameters, [&](int64 id, int) {
-      initialise(layout[id], layout.view(state_.weights(), id), static_cast<uint64>(config_.train.seed));
-    });
-  });
+  initialise(stream_, decoder_.layout(), state_.weights(), static_cast<uint64>(config_.train.seed));
   stream_.synchronize();
   resume_at(0);
 }
