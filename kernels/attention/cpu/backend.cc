@@ -37,19 +37,17 @@ struct BackwardPlan {
     per_worker = carver.used();
     copy = rows_of(problem) * padded(problem.qk_dim);
     copies = units.key_parts() > 1 ? units.key_parts() : 0;
-    sinks = sink ? units.sequences() * problem.q_heads : 0;
+    sinks = sink ? units.sequences() * units.key_parts() * problem.q_heads : 0;
   }
 };
 
-/// dsink (Hq) = or += the gradients of every sequence, in their order.
-void sum_sinks(const AttentionBackward& op, const float* sinks /* (sequences, kv_heads, group) */,
-               int64 sequences) {
+/// dsink (Hq) = or += the gradients of every sequence and part of its keys, in their order.
+void sum_sinks(const AttentionBackward& op, const float* sinks /* (parts, kv_heads, group) */, int64 parts) {
   const AttentionProblem& problem = op.problem;
   for (int64 kv_head = 0; kv_head < problem.kv_heads; ++kv_head)
     for (int64 h = 0; h < problem.group(); ++h) {
       double sum = 0;
-      for (int64 n = 0; n < sequences; ++n)
-        sum += sinks[(n * problem.kv_heads + kv_head) * problem.group() + h];
+      for (int64 n = 0; n < parts; ++n) sum += sinks[(n * problem.kv_heads + kv_head) * problem.group() + h];
       float& dsink = op.dsink.data<float>()[query_head(problem, kv_head, h)];
       dsink = static_cast<float>(op.accumulate ? dsink + sum : sum);
     }
@@ -114,27 +112,32 @@ void CpuAttention::backward(Execution& execution, const AttentionBackward& op) c
   plan.units.index(execution.scratch<int64>(plan.units.starts_needed()));
   float* workers = execution.scratch<float>(execution.threads() * plan.per_worker);
   float* copies = execution.scratch<float>(plan.copies * plan.copy);
-  float* sinks = execution.scratch<float>(plan.sinks);  // (sequences, kv_heads, group)
+  float* sinks = execution.scratch<float>(plan.sinks);  // (sequences, key_parts, kv_heads, group)
   std::fill(sinks, sinks + plan.sinks, 0.0f);
   execution.parallel_for(plan.units.count(), [&](int64 i, int worker) {
     const Unit unit = plan.units[i];
     Carver carver(workers + worker * plan.per_worker);
     const BackwardMemory memory(carver, problem, plan.units);
-    float* dsink = op.dsink && unit.key_part == 0
-                       ? sinks + (unit.number * problem.kv_heads + unit.kv_head) * problem.group()
-                       : nullptr;
+    const int64 part = unit.number * plan.units.key_parts() + unit.key_part;
+    float* dsink = op.dsink ? sinks + (part * problem.kv_heads + unit.kv_head) * problem.group() : nullptr;
     float* dq = plan.copies ? copies + unit.key_part * plan.copy + first_row(problem, unit) * D : memory.dq;
     run_unit(op, unit, memory, dq, dsink);
-    if (!plan.copies) write_dq(op, unit, unit.rows, dq, 1, 0);
+    const DqPart all{unit.queries, dq};
+    if (!plan.copies) write_dq(op, unit, unit.queries, {&all, 1});
   });
   if (plan.copies)
     execution.parallel_for(plan.units.count(), [&](int64 i, int) {
       const Unit unit = plan.units[i];
-      const int64 rows = unit.rows.size();
-      const Range mine{unit.key_part * rows / unit.key_parts, (unit.key_part + 1) * rows / unit.key_parts};
-      write_dq(op, unit, mine, copies + first_row(problem, unit) * D, unit.key_parts, plan.copy);
+      DqPart parts[kMostKeyParts];
+      for (int64 part = 0; part < unit.key_parts; ++part)
+        parts[part] = {plan.units.queries_of(unit.sequence, part),
+                       copies + part * plan.copy + first_row(problem, unit) * D};
+      // The units of the parts share the queries.
+      const int64 q_len = unit.sequence.q.size();
+      const Range mine{unit.key_part * q_len / unit.key_parts, (unit.key_part + 1) * q_len / unit.key_parts};
+      write_dq(op, unit, mine, {parts, static_cast<size_t>(unit.key_parts)});
     });
-  if (op.dsink) sum_sinks(op, sinks, plan.units.sequences());
+  if (op.dsink) sum_sinks(op, sinks, plan.units.sequences() * plan.units.key_parts());
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 #include <numbers>
 
 #include "kernels/attention/cpu/exp-inl.h"
-#include "kernels/attention/cpu/memory.h"
+#include "kernels/attention/cpu/halves-inl.h"
+#include "kernels/attention/cpu/passes.h"
 #include "kernels/attention/cpu/product-inl.h"
 #include "kernels/attention/cpu/scores-inl.h"
 #include "kernels/attention/cpu/tiles-inl.h"
@@ -30,7 +31,7 @@ struct BackwardUnit {
   Scores scores;
   int64 D, Dv;  // padded
   int64 E, Ev;  // elements of their rows
-  int64 rows;   // of the whole group
+  int64 rows;
 };
 
 /// Packs kQueries rows of q, out or dout into `tile` (kQueries, elements), and its transpose.
@@ -41,13 +42,11 @@ void pack_query_tile(const flash::GroupRows& from, Range rows, int64 columns, fl
   transpose_tile(tile, rows.size(), flash::elements(columns, Tiles::kWidth), transposed);
 }
 
-/// delta of kQueries rows whose dout is packed as (Ev, kQueries), when they are first met. The order of its
-/// sum is that of dp's, so that a row which sees one key alone has dp - delta = 0 to the last bit.
+/// delta of kQueries rows whose dout is packed as (Ev, kQueries). The order of its sum is that of dp's, so
+/// that a row which sees one key alone has dp - delta = 0 to the last bit.
 template <class Tiles>
 void find_delta(const BackwardUnit& u, int64 row, int64 n) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
-  if (memory.has_delta[row / kQueries]) return;
-  memory.has_delta[row / kQueries] = 1;
   const F32 d;
   pack_query_tile<Tiles>(flash::query_rows(op.problem, unit, op.out), {row, row + n}, op.problem.v_dim,
                          memory.rows, memory.out);
@@ -76,7 +75,10 @@ void pack_queries(const BackwardUnit& u, int64 row, int64 n) {
   tile = kInPlace ? memory.dout_rows : memory.rows;
   pack_query_tile<Tiles>(dout, {row, row + n}, op.problem.v_dim, tile, memory.dout);
   Tiles::lay_across(tile, kQueries, op.problem.v_dim, memory.dout_rows);
+  if (memory.met[row / kQueries]) return;
+  memory.met[row / kQueries] = 1;
   find_delta<Tiles>(u, row, n);
+  std::memset(dq + row * D, 0, static_cast<size_t>(n * D) * sizeof(float));
 }
 
 /// Visible keys and lse of every row; no delta yet.
@@ -84,7 +86,7 @@ inline void begin_backward(const BackwardUnit& u) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
   flash::find_keys(unit, {0, rows}, memory.first, memory.last);
   for (int64 row = 0; row < rows; row += kQueries) {
-    memory.has_delta[row / kQueries] = 0;
+    memory.met[row / kQueries] = 0;
     memory.seen[row / kQueries] = seen_by({memory.first, memory.last}, {row, std::min(rows, row + kQueries)});
   }
   int64 r = 0;
@@ -96,23 +98,16 @@ inline void begin_backward(const BackwardUnit& u) {
   for (; r < round_up(rows, kQueries); ++r) memory.lse[r] = 0;
 }
 
-/// dsink (group) of this sequence.
-template <class Tiles>
-void find_dsink(const BackwardUnit& u, float* dsink) {
+/// dsink (group) of the rows whose last key is the unit's; their delta is known by then.
+inline void find_dsink(const BackwardUnit& u, float* dsink) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
-  const int64 q_len = unit.sequence.mask.q_len;
-  const flash::GroupRows dout = flash::query_rows(op.problem, unit, op.dout);
-  for (int64 row = 0; row < rows; row += kQueries) {
-    const int64 n = std::min(kQueries, rows - row);
-    pack_query_tile<Tiles>(dout, {row, row + n}, op.problem.v_dim, memory.rows, memory.dout);
-    find_delta<Tiles>(u, row, n);
-    for (int64 r = row; r < row + n; ++r) {
-      if (memory.first[r] >= memory.last[r]) continue;
-      // forward: the sink's share is exp(sink - lse), of a value 0
-      const int64 h = flash::query_head(op.problem, unit.kv_head, r / q_len);
-      const float share = std::exp2(op.sink.data<float>()[h] * std::numbers::log2e_v<float> - memory.lse[r]);
-      dsink[r / q_len] -= share * memory.delta[r];
-    }
+  for (int64 r = 0; r < rows; ++r) {
+    const int64 last = memory.last[r];
+    if (memory.first[r] >= last || last <= unit.keys.begin || last > unit.keys.end) continue;
+    // forward: the sink's share is exp(sink - lse), of a value 0
+    const int64 h = r / unit.queries.size();
+    const float sink = op.sink.data<float>()[flash::query_head(op.problem, unit.kv_head, h)];
+    dsink[h] -= std::exp2(sink * std::numbers::log2e_v<float> - memory.lse[r]) * memory.delta[r];
   }
 }
 
@@ -148,44 +143,62 @@ HWY_INLINE PAndDs soften_backward(const SoftTile& tile, int64 j, int64 lane) {
   return {p, ds};
 }
 
-/// p and ds of a whole tile, in place.
-template <class Masked>
-HWY_INLINE void soften_tile(F32Tiles, Masked, const SoftTile& tile, const flash::BackwardMemory& memory) {
+/// p and ds of some keys and queries of a tile, in place.
+template <bool kMasked>
+HWY_INLINE void soften_part(F32Tiles, const SoftTile& tile, const Rectangle& part,
+                            const flash::BackwardMemory& memory) {
   const F32 d;
-  for (int64 lane = 0; lane < kQueries; lane += hn::MaxLanes(d))
-    for (int64 j = 0; j < tile.keys.size(); ++j) {
-      const PAndDs soft = soften_backward<Masked::value>(tile, j, lane);
+  for (int64 lane = part.lanes.begin; lane < part.lanes.end; lane += hn::MaxLanes(d))
+    for (int64 j = part.keys.begin; j < part.keys.end; ++j) {
+      const PAndDs soft = soften_backward<kMasked>(tile, j, lane);
       hn::Store(soft.p, d, memory.p + j * kQueries + lane);
       hn::Store(soft.ds, d, memory.ds + j * kQueries + lane);
     }
 }
 
-/// ds of a tile of keys x kQueries rows, and p: what all gradients are products of.
+/// p and ds of what is scored of a tile. Only keys that some query of a half does not see are masked, in
+/// pairs.
 template <class Tiles>
-void score_tile(const BackwardUnit& u, int64 row, bool full, int64 block, Range keys) {
+HWY_INLINE void soften_tile(const SoftTile& tile, const Halves& halves, bool masked,
+                            const flash::BackwardMemory& memory) {
+  halves.for_each([&](const Rectangle& part, Range all) HWY_ATTR {
+    const auto& [keys, lanes] = part;
+    const Range clear = masked ? Range{round_up(all.begin, 2), all.end / 2 * 2} : keys;
+    const int64 begin = std::min(clear.begin, keys.end), end = std::clamp(clear.end, begin, keys.end);
+    soften_part<true>(Tiles(), tile, {{keys.begin, begin}, lanes}, memory);
+    soften_part<false>(Tiles(), tile, {{begin, end}, lanes}, memory);
+    soften_part<true>(Tiles(), tile, {{end, keys.end}, lanes}, memory);
+  });
+}
+
+/// ds of a tile of keys x kQueries rows, and p: what all gradients are products of. Both are made where the
+/// halves see.
+template <class Tiles>
+void score_tile(const BackwardUnit& u, int64 row, const Halves& halves, bool masked, int64 block,
+                Range keys) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
   // forward: S^T = K Q^T
-  multiply<Tiles, Lies::along_rows>({.M = keys.size(),
-                                     .N = kQueries,
-                                     .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
-                                     .a = memory.k + (keys.begin - block) * E,
-                                     .a_stride = E,
-                                     .b = memory.q,
-                                     .b_stride = kQueries,
-                                     .c = memory.s,
-                                     .c_stride = kQueries,
-                                     .accumulate = false});
+  multiply_halves<Tiles>(halves, {.M = keys.size(),
+                                  .N = kQueries,
+                                  .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
+                                  .a = memory.k + (keys.begin - block) * E,
+                                  .a_stride = E,
+                                  .b = memory.q,
+                                  .b_stride = kQueries,
+                                  .c = memory.s,
+                                  .c_stride = kQueries,
+                                  .accumulate = false});
   // forward: O = P V, so dP^T = V dO^T
-  multiply<Tiles, Lies::along_rows>({.M = keys.size(),
-                                     .N = kQueries,
-                                     .K = ceil_div(op.problem.v_dim, Tiles::kWidth),
-                                     .a = memory.v + (keys.begin - block) * Ev,
-                                     .a_stride = Ev,
-                                     .b = memory.dout,
-                                     .b_stride = kQueries,
-                                     .c = memory.dp,
-                                     .c_stride = kQueries,
-                                     .accumulate = false});
+  multiply_halves<Tiles>(halves, {.M = keys.size(),
+                                  .N = kQueries,
+                                  .K = ceil_div(op.problem.v_dim, Tiles::kWidth),
+                                  .a = memory.v + (keys.begin - block) * Ev,
+                                  .a_stride = Ev,
+                                  .b = memory.dout,
+                                  .b_stride = kQueries,
+                                  .c = memory.dp,
+                                  .c_stride = kQueries,
+                                  .accumulate = false});
   if (scores.adjusted()) adjust_scores(scores, keys.size(), kQueries, memory.s, memory.slope);
   const SoftTile tile{{memory.first + row, memory.last + row},
                       memory.lse + row,
@@ -195,8 +208,7 @@ void score_tile(const BackwardUnit& u, int64 row, bool full, int64 block, Range 
                       memory.s,
                       memory.dp,
                       scores.cap > 0 ? memory.slope : nullptr};
-  full ? soften_tile(Tiles(), std::false_type(), tile, memory)
-       : soften_tile(Tiles(), std::true_type(), tile, memory);
+  soften_tile<Tiles>(tile, halves, masked, memory);
 }
 
 template <class Tiles>
@@ -206,8 +218,9 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::Seen& seen
   // The last of an odd number of rows shares its elements with one that is not there, which must then be
   // masked.
   const bool full = n % kWidth == 0 && keys.begin >= seen.all.begin && keys.end <= seen.all.end;
-  score_tile<Tiles>(u, row, full, block, keys);
   const RowKeys row_keys{memory.first + row, memory.last + row};
+  const Halves halves = full ? Halves(n, keys) : Halves(row_keys, round_up(n, kWidth), keys);
+  score_tile<Tiles>(u, row, halves, !full, block, keys);
   const RowDepth row_depth = full ? RowDepth() : RowDepth(row_keys, n, keys, kWidth);
   const KeyDepth key_depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
   // forward: O = P V, so dV += P^T dO
@@ -279,7 +292,7 @@ void backward_block(const BackwardUnit& u, Range block) {
     const int64 n = std::min(kQueries, rows - row);
     const Range keys = intersection(seen.any, block);
     if (keys.size() == 0) continue;
-    if (planted(Bug::group_not_summed) && row <= rows - unit.sequence.mask.q_len) clear_keys(u, block.size());
+    if (planted(Bug::group_not_summed) && row <= rows - unit.queries.size()) clear_keys(u, block.size());
     pack_queries<Tiles>(u, row, n);
     const Range next{std::min(rows, row + kQueries), std::min(rows, row + 2 * kQueries)};
     int64 i = 0;
@@ -308,23 +321,42 @@ void backward_unit(const AttentionBackward& op, const flash::Unit& unit, const f
                        flash::elements(op.problem.v_dim, Tiles::kWidth),
                        unit.rows.size()};
   begin_backward(u);
-  if (dsink) find_dsink<Tiles>(u, dsink);
-  std::memset(dq, 0, static_cast<size_t>(u.rows * u.D) * sizeof(float));
   const int64 step = flash::key_block(op.problem);
   for (int64 block = unit.keys.begin; block < unit.keys.end; block += step)
     backward_block<Tiles>(u, {block, std::min(unit.keys.end, block + step)});
+  for (int64 row = 0; row < u.rows; row += kQueries)
+    if (!memory.met[row / kQueries])
+      std::memset(dq + row * u.D, 0,
+                  static_cast<size_t>(std::min(kQueries, u.rows - row) * u.D) * sizeof(float));
+  if (dsink) find_dsink(u, dsink);
 }
 
-inline void write_dq_rows(const AttentionBackward& op, const flash::Unit& unit, Range rows, float* dq,
-                          int64 parts, int64 part_stride) {
+inline void write_dq_rows(const AttentionBackward& op, const flash::Unit& unit, Range queries,
+                          std::span<const flash::DqPart> parts) {
   const F32 d;
   const int64 D = flash::padded(op.problem.qk_dim);
-  float* sum = dq + rows.begin * D;
-  for (int64 part = 1; part < parts; ++part)
-    for (int64 i = 0; i < rows.size() * D; i += hn::MaxLanes(d))
-      hn::Store(hn::Add(hn::Load(d, sum + i), hn::Load(d, sum + part * part_stride + i)), d, sum + i);
-  write_gradient(flash::query_rows(op.problem, unit, op.dq), rows, op.problem.qk_dim, sum, op.problem.scale,
-                 op.accumulate);
+  flash::Unit whole = unit;
+  whole.queries = {0, unit.sequence.q.size()};
+  const flash::GroupRows dq = flash::query_rows(op.problem, whole, op.dq);
+  for (int64 h = 0; h < op.problem.group(); ++h) {
+    const auto rows_of = [&](const flash::DqPart& part, int64 query) {
+      return part.sum + (h * part.queries.size() + query - part.queries.begin) * D;
+    };
+    for (int64 i = queries.begin, end; i < queries.end; i = end) {
+      size_t first = 0;
+      while (parts[first].queries.end <= i) ++first;
+      // Few rows at a time, so that their sums stay in the first-level cache.
+      end = std::min({queries.end, parts[first].queries.end, i + kQueries});
+      for (size_t part = first + 1; part < parts.size(); ++part) {
+        const Range both = intersection({i, end}, parts[part].queries);
+        float *sum = rows_of(parts[first], both.begin), *more = rows_of(parts[part], both.begin);
+        for (int64 c = 0; c < both.size() * D; c += hn::MaxLanes(d))
+          hn::Store(hn::Add(hn::Load(d, sum + c), hn::Load(d, more + c)), d, sum + c);
+      }
+      write_gradient(dq, {h * whole.queries.size() + i, h * whole.queries.size() + end}, op.problem.qk_dim,
+                     rows_of(parts[first], i), op.problem.scale, op.accumulate);
+    }
+  }
 }
 
 }  // namespace fovea::HWY_NAMESPACE

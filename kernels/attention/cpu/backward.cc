@@ -35,9 +35,8 @@ void run_unit(const AttentionBackward& op, const Unit& unit, const BackwardMemor
   else
     HWY_DYNAMIC_DISPATCH(backward_in_f32)(op, unit, memory, dq, dsink);
 }
-void write_dq(const AttentionBackward& op, const Unit& unit, Range rows, float* dq, int64 parts,
-              int64 part_stride) {
-  HWY_DYNAMIC_DISPATCH(write_dq_rows)(op, unit, rows, dq, parts, part_stride);
+void write_dq(const AttentionBackward& op, const Unit& unit, Range queries, std::span<const DqPart> parts) {
+  HWY_DYNAMIC_DISPATCH(write_dq_rows)(op, unit, queries, parts);
 }
 }  // namespace fovea::flash
 #endif  // HWY_ONCE

@@ -100,27 +100,43 @@ struct Bf16Tiles {
   }
 };
 
-/// p and ds of a whole tile: both along the queries, ds across the keys as well.
-template <class Masked>
-HWY_INLINE void soften_tile(Bf16Tiles, Masked, const SoftTile& tile, const flash::BackwardMemory& memory) {
+/// As F32Tiles' for the keys that both halves of the queries see, or one (the other's are zeros).
+template <bool kMasked, bool kLeft, bool kRight>
+HWY_INLINE void soften_keys(const SoftTile& tile, Range keys, const flash::BackwardMemory& memory) {
   static_assert(flash::kQueries == 32, "a row of a tile is one vector");
   constexpr int64 kRow = flash::kQueries / Bf16Tiles::kWidth;
-  const int64 n = tile.keys.size();
+  const F32 d;
+  const SoftTile t = tile;  // a copy that no store can touch
+  float *const p = memory.p, *const ds_along = memory.ds, *const ds_across = memory.ds_across;
+  const PAndDs none{hn::Zero(d), hn::Zero(d)};
   __m512i last = _mm512_setzero_si512();
-  for (int64 j = 0; j < n; ++j) {
-    const PAndDs left = soften_backward<Masked::value>(tile, j, 0),
-                 right = soften_backward<Masked::value>(tile, j, 16);
+  for (int64 j = keys.begin; j < keys.end; ++j) {
+    const PAndDs left = kLeft ? soften_backward<kMasked>(t, j, 0) : none,
+                 right = kRight ? soften_backward<kMasked>(t, j, 16) : none;
     const __m512i ds = round_two(left.ds, right.ds);
-    _mm512_store_si512(memory.p + j * kRow, round_two(left.p, right.p));
-    _mm512_store_si512(memory.ds + j * kRow, ds);
-    if (j % 2 == 1 || j + 1 == n) {
+    _mm512_store_si512(p + j * kRow, round_two(left.p, right.p));
+    _mm512_store_si512(ds_along + j * kRow, ds);
+    if (j % 2 == 1 || j + 1 == keys.end) {
       const __m512i even = j % 2 == 1 ? last : ds, odd = j % 2 == 1 ? ds : _mm512_setzero_si512();
-      float* across = memory.ds_across + j / 2 * flash::kQueries;
-      _mm512_store_si512(across, interleave_lower(even, odd));
-      _mm512_store_si512(across + 16, interleave_upper(even, odd));
+      float* across = ds_across + j / 2 * flash::kQueries;
+      if (kLeft) _mm512_store_si512(across, interleave_lower(even, odd));
+      if (kRight) _mm512_store_si512(across + 16, interleave_upper(even, odd));
     }
     last = ds;
   }
+}
+
+/// p and ds of some keys and queries of a tile, the first key an even one: both along the queries, ds across
+/// the keys as well.
+template <bool kMasked>
+HWY_INLINE void soften_part(Bf16Tiles, const SoftTile& tile, const Rectangle& part,
+                            const flash::BackwardMemory& memory) {
+  if (part.lanes.size() == flash::kQueries)
+    soften_keys<kMasked, true, true>(tile, part.keys, memory);
+  else if (part.lanes.begin == 0)
+    soften_keys<kMasked, true, false>(tile, part.keys, memory);
+  else
+    soften_keys<kMasked, false, true>(tile, part.keys, memory);
 }
 
 }  // namespace fovea::HWY_NAMESPACE

@@ -60,7 +60,7 @@ BackwardMemory::BackwardMemory(Carver& carver, const AttentionProblem& problem, 
   slope = problem.softcap > 0 ? carver.floats(kKeys * kQueries) : nullptr;
   lse = carver.floats(R);
   delta = carver.floats(R);
-  has_delta = carver.ints(R / kQueries);
+  met = carver.ints(R / kQueries);
   first = carver.ints(R);
   last = carver.ints(R);
   seen = carver.seen(R / kQueries);

@@ -63,11 +63,11 @@ struct BackwardMemory {
   float* ds_across;           // (kKeys / width, kQueries); ds itself where width is 1
   float* slope;               // (kKeys, kQueries), where scores are capped
   float* lse;                 // (R), to base 2
-  float* delta;               // (R), where has_delta (R / kQueries) says so
-  int32* has_delta;
-  int32 *first, *last;  // (R)
-  Seen* seen;           // (R / kQueries)
-  float* dq;            // (R, D)
+  float* delta;               // (R) of tiles that were met
+  int32* met;                 // (R / kQueries) whether delta and dq have been begun
+  int32 *first, *last;        // (R)
+  Seen* seen;                 // (R / kQueries)
+  float* dq;                  // (R, D)
   BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
 };
 

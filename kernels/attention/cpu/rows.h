@@ -48,27 +48,27 @@ inline int64 query_head(const AttentionProblem& problem, int64 kv_head, int64 h)
   if (planted(Bug::head_modulo)) return kv_head + h * problem.kv_heads;
   return kv_head * problem.group() + h;
 }
-/// Rows of q, out, dout or dq that belong to the unit's group.
+/// Rows of q, out, dout or dq: the unit's queries of each head of its group.
 inline GroupRows query_rows(const AttentionProblem& problem, const Unit& unit,
                             const View& view /* (B, S, H, D) */) {
   const int64 first = query_head(problem, unit.kv_head, 0),
               step = query_head(problem, unit.kv_head, 1) - first;
-  const int64 bytes = size_of(view.dtype()), start = unit.sequence.batch * view.stride(0) +
-                                                     unit.sequence.q.begin * view.stride(1) +
-                                                     first * view.stride(2);
+  const int64 bytes = size_of(view.dtype()),
+              start = unit.sequence.batch * view.stride(0) +
+                      (unit.sequence.q.begin + unit.queries.begin) * view.stride(1) + first * view.stride(2);
   return {static_cast<std::byte*>(view.data()) + start * bytes, view.stride(1) * bytes,
-          step * view.stride(2) * bytes, unit.sequence.q.size(), view.dtype()};
+          step * view.stride(2) * bytes, unit.queries.size(), view.dtype()};
 }
 /// The same of lse: a row is one number.
 inline GroupRows lse_rows(const AttentionProblem& problem, const Unit& unit,
                           const View& view /* (B, H, S) */) {
   const int64 first = query_head(problem, unit.kv_head, 0),
               step = query_head(problem, unit.kv_head, 1) - first;
-  const int64 bytes = size_of(view.dtype()), start = unit.sequence.batch * view.stride(0) +
-                                                     first * view.stride(1) +
-                                                     unit.sequence.q.begin * view.stride(2);
+  const int64 bytes = size_of(view.dtype()),
+              start = unit.sequence.batch * view.stride(0) + first * view.stride(1) +
+                      (unit.sequence.q.begin + unit.queries.begin) * view.stride(2);
   return {static_cast<std::byte*>(view.data()) + start * bytes, view.stride(2) * bytes,
-          step * view.stride(1) * bytes, unit.sequence.q.size(), view.dtype()};
+          step * view.stride(1) * bytes, unit.queries.size(), view.dtype()};
 }
 /// Rows of k, v, dk or dv that belong to the unit's sequence.
 inline GroupRows key_rows(const Unit& unit, const View& view /* (B, S, H, D) */) {

@@ -9,7 +9,7 @@ namespace {
 
 // Keys are cut where rows alone give fewer units than this: enough for the threads of a large machine. Each
 // part more costs an f32 copy of dq backward, and forward of out.
-constexpr int64 kForwardUnits = 64, kBackwardUnits = 16;
+constexpr int64 kForwardUnits = 64, kBackwardUnits = kMostKeyParts;
 constexpr int64 kForwardKeys = 2048, kBackwardKeys = 256;  // of a part, at least; forward over all heads
 constexpr int64 kSharingKeys = 512;                        // fewer are no reason to do heads side by side
 constexpr int64 kFewestRows = 64;                          // of a forward unit
@@ -97,6 +97,23 @@ int64 Units::key_parts_of(const AttentionSequence& s) const {
   return std::clamp<int64>(ceil_div(keys_of(s).size(), least_keys_), 1, key_parts_);
 }
 
+Range Units::keys_of(const AttentionSequence& s, int64 key_part) const {
+  const Range keys = keys_of(s);
+  const int64 step = round_up(ceil_div(keys.size(), key_parts_of(s)), kKeys);
+  const auto bound = [&](int64 part) { return std::min(keys.end, keys.begin + part * step); };
+  return {bound(key_part), bound(key_part + 1)};
+}
+
+Range Units::queries_of(const AttentionSequence& s, int64 key_part) const {
+  const int64 q_len = s.q.size();
+  const Range keys = keys_of(s, key_part);
+  if (key_part > 0 && keys.size() == 0) return {q_len, q_len};
+  const Range seeing = s.mask.queries_of(keys);
+  // What sees no key stands before or behind all that see one, and wants its dq of 0 too.
+  return {key_part == 0 ? 0 : seeing.begin / kQueries * kQueries,
+          keys.end == s.k.size() ? q_len : std::min(q_len, round_up(seeing.end, kQueries))};
+}
+
 void Units::index(int64* starts) {
   if (!documents_) return;
   starts[0] = 0;
@@ -121,14 +138,13 @@ Unit Units::operator[](int64 i) const {
   unit.heads = std::min(heads_, problem_.kv_heads - unit.kv_head);
   unit.key_part = within % unit.key_parts;
 
-  const int64 rows = unit.sequence.q.size() * problem_.group();
-  const Range keys = keys_of(unit.sequence);
+  unit.keys = keys_of(unit.sequence, unit.key_part);
+  unit.queries =
+      pass_ == Pass::forward ? Range{0, unit.sequence.q.size()} : queries_of(unit.sequence, unit.key_part);
+  const int64 rows = unit.queries.size() * problem_.group();
   const int64 row_part = within / unit.key_parts % row_parts,
               row_step = pass_ == Pass::forward ? unit_rows_ : rows;
-  const int64 key_step = round_up(ceil_div(keys.size(), unit.key_parts), kKeys);
-  const auto bound = [&](int64 part) { return std::min(keys.end, keys.begin + part * key_step); };
   unit.rows = {std::min(rows, row_part * row_step), std::min(rows, (row_part + 1) * row_step)};
-  unit.keys = {bound(unit.key_part), bound(unit.key_part + 1)};
   return unit;
 }
 
@@ -140,9 +156,9 @@ int64 first_row(const AttentionProblem& problem, const Unit& unit) {
 void find_keys(const Unit& unit, Range rows, int32* first, int32* last) {
   const SequenceMask& mask = unit.sequence.mask;
   int64 r = 0;
-  for_each_head(rows, mask.q_len, [&](int64, Range queries) {
+  for_each_head(rows, unit.queries.size(), [&](int64, Range queries) {
     for (int64 i = queries.begin; i < queries.end; ++i, ++r) {
-      Range keys = mask.keys_of(i);
+      Range keys = mask.keys_of(unit.queries.begin + i);
       if (planted(Bug::window_off_by_one) && mask.left >= 0) keys.begin = std::max<int64>(0, keys.begin - 1);
       const bool any = keys.begin < keys.end;
       first[r] = any ? static_cast<int32>(keys.begin) : 0;

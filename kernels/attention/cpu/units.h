@@ -4,19 +4,24 @@
 
 namespace fovea::flash {
 
+/// Backward, the keys of a head are cut into so many parts at most.
+constexpr int64 kMostKeyParts = 16;
+
 /// How a problem is cut into pieces of work: some query rows of a group against some keys of its head. The
-/// rows of a group are those of its query heads, head after head: row r is query r % q_len of head r / q_len.
+/// rows of a group are some queries of each of its query heads, head after head: row r is query
+/// queries.begin + r % queries.size() of head r / queries.size().
 ///
-/// Forward: a share of the rows, and of the keys too where there are too few rows to work on. Backward: all
-/// rows, and a share of the keys. Where the rows of a group are one tile, a forward unit does several heads
-/// side by side, since keys are then all that is read, and lie side by side. The order of every sum depends
-/// on the problem's shape alone. Into how many parts keys are cut is such an order; how many rows a forward
-/// unit has is not.
+/// Forward: a share of the rows, and of the keys too where there are too few rows to work on. Backward: a
+/// share of the keys, and all rows that see one of them. Where the rows of a group are one tile, a forward
+/// unit does several heads side by side, since keys are then all that is read, and lie side by side. The
+/// order of every sum depends on the problem's shape alone. Into how many parts keys are cut is such an
+/// order; how many rows a forward unit has is not.
 struct Unit {
   AttentionSequence sequence;
   int64 number = 0;              ///< of the sequence
   int64 kv_head = 0, heads = 1;  ///< key/value heads from kv_head on, each with the same rows and keys
   int64 key_part = 0, key_parts = 1;
+  Range queries;  ///< of the sequence, of each head
   Range rows, keys;
 };
 
@@ -41,11 +46,15 @@ class Units {
   /// Forward: rows of a unit, but for the last of a group.
   int64 unit_rows() const { return unit_rows_; }
   AttentionSequence sequence(int64 n) const;
+  /// Backward: the queries, in whole tiles, that see a key of the part, and those that see none. They climb
+  /// with the parts, and every query is in one.
+  Range queries_of(const AttentionSequence& sequence, int64 key_part) const;
   int64 sequences() const { return documents_ ? documents_ : problem_.batch; }
 
  private:
   int64 head_groups() const { return ceil_div(problem_.kv_heads, heads_); }
   Range keys_of(const AttentionSequence& sequence) const;
+  Range keys_of(const AttentionSequence& sequence, int64 key_part) const;
   int64 row_parts_of(const AttentionSequence& sequence) const;
   int64 key_parts_of(const AttentionSequence& sequence) const;
   int64 units_of(const AttentionSequence& s) const { return row_parts_of(s) * key_parts_of(s); }
