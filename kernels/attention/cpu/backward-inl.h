@@ -10,11 +10,11 @@
 #include <numbers>
 
 #include "kernels/attention/cpu/exp-inl.h"
-#include "kernels/attention/cpu/halves-inl.h"
 #include "kernels/attention/cpu/passes.h"
 #include "kernels/attention/cpu/product-inl.h"
 #include "kernels/attention/cpu/scores-inl.h"
 #include "kernels/attention/cpu/tiles-inl.h"
+#include "kernels/attention/cpu/visible-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::HWY_NAMESPACE {
@@ -143,42 +143,26 @@ HWY_INLINE PAndDs soften_backward(const SoftTile& tile, int64 j, int64 lane) {
   return {p, ds};
 }
 
-/// p and ds of some keys and queries of a tile, in place.
+/// p and ds of some keys and lanes of a tile, in place.
 template <bool kMasked>
-HWY_INLINE void soften_part(F32Tiles, const SoftTile& tile, const Rectangle& part,
+HWY_INLINE void soften_keys(F32Tiles, const SoftTile& tile, Range keys, Range lanes,
                             const flash::BackwardMemory& memory) {
   const F32 d;
-  for (int64 lane = part.lanes.begin; lane < part.lanes.end; lane += hn::MaxLanes(d))
-    for (int64 j = part.keys.begin; j < part.keys.end; ++j) {
+  for (int64 lane = lanes.begin; lane < lanes.end; lane += hn::MaxLanes(d))
+    for (int64 j = keys.begin; j < keys.end; ++j) {
       const PAndDs soft = soften_backward<kMasked>(tile, j, lane);
       hn::Store(soft.p, d, memory.p + j * kQueries + lane);
       hn::Store(soft.ds, d, memory.ds + j * kQueries + lane);
     }
 }
 
-/// p and ds of what is scored of a tile. Only keys that some query of a half does not see are masked, in
-/// pairs.
+/// ds of a tile of keys x kQueries rows, and p: what all gradients are products of. The
+/// visible parts alone.
 template <class Tiles>
-HWY_INLINE void soften_tile(const SoftTile& tile, const Halves& halves, bool masked,
-                            const flash::BackwardMemory& memory) {
-  halves.for_each([&](const Rectangle& part, Range all) HWY_ATTR {
-    const auto& [keys, lanes] = part;
-    const Range clear = masked ? Range{round_up(all.begin, 2), all.end / 2 * 2} : keys;
-    const int64 begin = std::min(clear.begin, keys.end), end = std::clamp(clear.end, begin, keys.end);
-    soften_part<true>(Tiles(), tile, {{keys.begin, begin}, lanes}, memory);
-    soften_part<false>(Tiles(), tile, {{begin, end}, lanes}, memory);
-    soften_part<true>(Tiles(), tile, {{end, keys.end}, lanes}, memory);
-  });
-}
-
-/// ds of a tile of keys x kQueries rows, and p: what all gradients are products of. Both are made where the
-/// halves see.
-template <class Tiles>
-void score_tile(const BackwardUnit& u, int64 row, const Halves& halves, bool masked, int64 block,
-                Range keys) {
+void score_tile(const BackwardUnit& u, int64 row, const VisibleParts& parts, int64 block, Range keys) {
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
   // forward: S^T = K Q^T
-  multiply_halves<Tiles>(halves, {.M = keys.size(),
+  multiply_visible<Tiles>(parts, {.M = keys.size(),
                                   .N = kQueries,
                                   .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
                                   .a = memory.k + (keys.begin - block) * E,
@@ -189,7 +173,7 @@ void score_tile(const BackwardUnit& u, int64 row, const Halves& halves, bool mas
                                   .c_stride = kQueries,
                                   .accumulate = false});
   // forward: O = P V, so dP^T = V dO^T
-  multiply_halves<Tiles>(halves, {.M = keys.size(),
+  multiply_visible<Tiles>(parts, {.M = keys.size(),
                                   .N = kQueries,
                                   .K = ceil_div(op.problem.v_dim, Tiles::kWidth),
                                   .a = memory.v + (keys.begin - block) * Ev,
@@ -208,7 +192,11 @@ void score_tile(const BackwardUnit& u, int64 row, const Halves& halves, bool mas
                       memory.s,
                       memory.dp,
                       scores.cap > 0 ? memory.slope : nullptr};
-  soften_tile<Tiles>(tile, halves, masked, memory);
+  for (const auto& [scored, lanes, all] : parts) {
+    soften_keys<true>(Tiles(), tile, {scored.begin, all.begin}, lanes, memory);
+    soften_keys<false>(Tiles(), tile, all, lanes, memory);
+    soften_keys<true>(Tiles(), tile, {all.end, scored.end}, lanes, memory);
+  }
 }
 
 template <class Tiles>
@@ -219,8 +207,8 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::Seen& seen
   // masked.
   const bool full = n % kWidth == 0 && keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   const RowKeys row_keys{memory.first + row, memory.last + row};
-  const Halves halves = full ? Halves(n, keys) : Halves(row_keys, round_up(n, kWidth), keys);
-  score_tile<Tiles>(u, row, halves, !full, block, keys);
+  const VisibleParts parts = full ? VisibleParts(n, keys) : VisibleParts(row_keys, round_up(n, kWidth), keys);
+  score_tile<Tiles>(u, row, parts, block, keys);
   const RowDepth row_depth = full ? RowDepth() : RowDepth(row_keys, n, keys, kWidth);
   const KeyDepth key_depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
   // forward: O = P V, so dV += P^T dO

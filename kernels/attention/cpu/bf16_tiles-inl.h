@@ -100,9 +100,10 @@ struct Bf16Tiles {
   }
 };
 
-/// As F32Tiles' for the keys that both halves of the queries see, or one (the other's are zeros).
+/// p and ds of some keys of a tile, the first an even one: both along the queries, ds across the keys as
+/// well. Where only one half of the queries is wanted, p and ds of the other are zeros.
 template <bool kMasked, bool kLeft, bool kRight>
-HWY_INLINE void soften_keys(const SoftTile& tile, Range keys, const flash::BackwardMemory& memory) {
+HWY_INLINE void soften_pairs(const SoftTile& tile, Range keys, const flash::BackwardMemory& memory) {
   static_assert(flash::kQueries == 32, "a row of a tile is one vector");
   constexpr int64 kRow = flash::kQueries / Bf16Tiles::kWidth;
   const F32 d;
@@ -126,17 +127,15 @@ HWY_INLINE void soften_keys(const SoftTile& tile, Range keys, const flash::Backw
   }
 }
 
-/// p and ds of some keys and queries of a tile, the first key an even one: both along the queries, ds across
-/// the keys as well.
 template <bool kMasked>
-HWY_INLINE void soften_part(Bf16Tiles, const SoftTile& tile, const Rectangle& part,
+HWY_INLINE void soften_keys(Bf16Tiles, const SoftTile& tile, Range keys, Range lanes,
                             const flash::BackwardMemory& memory) {
-  if (part.lanes.size() == flash::kQueries)
-    soften_keys<kMasked, true, true>(tile, part.keys, memory);
-  else if (part.lanes.begin == 0)
-    soften_keys<kMasked, true, false>(tile, part.keys, memory);
+  if (lanes.size() == flash::kQueries)
+    soften_pairs<kMasked, true, true>(tile, keys, memory);
+  else if (lanes.begin == 0)
+    soften_pairs<kMasked, true, false>(tile, keys, memory);
   else
-    soften_keys<kMasked, false, true>(tile, part.keys, memory);
+    soften_pairs<kMasked, false, true>(tile, keys, memory);
 }
 
 }  // namespace fovea::HWY_NAMESPACE

@@ -1,0 +1,81 @@
+// What of a tile of keys x queries is scored at all. Included once per target.
+#if defined(FOVEA_ATTENTION_VISIBLE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef FOVEA_ATTENTION_VISIBLE_INL_H
+#undef FOVEA_ATTENTION_VISIBLE_INL_H
+#else
+#define FOVEA_ATTENTION_VISIBLE_INL_H
+#endif
+
+#include "kernels/attention/cpu/product-inl.h"
+#include "kernels/attention/cpu/tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fovea::HWY_NAMESPACE {
+
+/// Some keys of a tile, counted from its first, and some lanes of its queries. `all`: the keys among them, in
+/// pairs, that every one of these queries sees.
+struct VisiblePart {
+  Range keys, lanes, all;
+};
+
+/// What of a tile is scored: for each half of its queries, which is a vector of the widest instruction set,
+/// the keys that it sees. Blocks of kRowBlock keys are scored for a half as a whole or not at all, so that
+/// whatever RowDepth and KeyDepth let through has a score.
+class VisibleParts {
+ public:
+  /// Of a tile that all of its rows see.
+  VisibleParts(int64 rows, Range keys) {
+    const Range whole{0, keys.size()};
+    add(whole, {0, rows > kHalf ? 2 * kHalf : kHalf}, whole);
+  }
+  VisibleParts(const RowKeys& row_keys, int64 rows, Range keys) {
+    Range any[2], all[2];
+    for (int64 h = 0; h < 2 && h * kHalf < rows; ++h) {
+      const flash::Seen seen = seen_by(row_keys, {h * kHalf, std::min(rows, (h + 1) * kHalf)});
+      const Range some = intersection(seen.any, keys), every = intersection(seen.all, some);
+      if (some.size() == 0) continue;
+      any[h] = {(some.begin - keys.begin) / kRowBlock * kRowBlock,
+                std::min(keys.size(), round_up(some.end - keys.begin, kRowBlock))};
+      all[h] = {round_up(every.begin - keys.begin, 2), (every.end - keys.begin) / 2 * 2};
+    }
+    const Range both = intersection(any[0], any[1]);
+    add(both, {0, 2 * kHalf}, intersection(all[0], all[1]));
+    for (int64 h = 0; h < 2; ++h) {
+      const Range lanes{h * kHalf, (h + 1) * kHalf};
+      add({any[h].begin, std::min(any[h].end, both.begin)}, lanes, all[h]);
+      add({std::max(any[h].begin, both.end), any[h].end}, lanes, all[h]);
+    }
+  }
+  const VisiblePart* begin() const { return parts_; }
+  const VisiblePart* end() const { return parts_ + count_; }
+
+ private:
+  static constexpr int64 kHalf = flash::kQueries / 2;
+  void add(Range keys, Range lanes, Range all) {
+    if (keys.size() <= 0) return;
+    const int64 begin = std::clamp(all.begin, keys.begin, keys.end);
+    parts_[count_++] = {keys, lanes, {begin, std::clamp(all.end, begin, keys.end)}};
+  }
+  VisiblePart parts_[5];
+  int count_ = 0;
+};
+
+/// C (M, kQueries) = A (M, K) B (K, kQueries), the visible parts alone.
+template <class Tiles>
+void multiply_visible(const VisibleParts& parts, Product product) {
+  const float *a = product.a, *b = product.b;
+  float* c = product.c;
+  for (const VisiblePart& part : parts) {
+    product.M = part.keys.size();
+    product.N = part.lanes.size();
+    product.a = a + part.keys.begin * product.a_stride;
+    product.b = b + part.lanes.begin;
+    product.c = c + part.keys.begin * product.c_stride + part.lanes.begin;
+    multiply<Tiles, Lies::along_rows>(product);
+  }
+}
+
+}  // namespace fovea::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FOVEA_ATTENTION_VISIBLE_INL_H
