@@ -49,6 +49,9 @@ std::vector<AttentionCase> cases_with_many_parts() {
                    .sink = true});
   cases.push_back(
       {.name = "many_queries_one_head", .problem = attention_problem(700, 300, 3, 1, 8), .accumulate = true});
+  cases.push_back({.name = "many_queries_and_keys_in_a_window",
+                   .problem = attention_problem(600, 700, 3, 1, 8, sliding_window_mask(90)),
+                   .sink = true});
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(Parts, AttentionBits, testing::ValuesIn(cases_with_many_parts()), case_name);

@@ -94,6 +94,15 @@ inline void add_sizes(std::vector<AttentionCase>& cases) {
   cases.push_back(
       with({.name = "keys_cut_blind_parts", .problem = attention_problem(40, 2600, 2, 1, 8, causal_mask())},
            [](AttentionCase& c) { c.problem.q_start = 1000; }));
+  // Each part of the keys is seen by some of the rows, and rows before or behind all keys by none.
+  for (const int64 q_start : {-100, 80, 300}) {
+    AttentionProblem p = attention_problem(600, 700, 4, 2, 8, sliding_window_mask(90));
+    p.q_start = q_start;
+    cases.push_back({.name = fmt::format("keys_and_rows_cut_{}", q_start + 100),
+                     .problem = p,
+                     .sink = true,
+                     .accumulate = q_start == 80});
+  }
   for (const auto& [q_len, kv_len] : std::vector<std::pair<int64, int64>>{{0, 5}, {5, 0}, {0, 0}})
     cases.push_back({fmt::format("nothing_{}x{}", q_len, kv_len), attention_problem(q_len, kv_len, 2, 1, 8)});
   cases.push_back({.name = "nothing_but_sinks", .problem = attention_problem(6, 0, 2, 1, 8), .sink = true});
