@@ -49,7 +49,35 @@ struct Bf16Tiles {
     return from.on_words() && columns % kWidth == 0;
   }
   static bool lie_across(const flash::GroupRows&, int64) { return false; }
-
+  /// So pairs across rows are made when they are loaded.
+  static constexpr bool kLoadsAcross = true;
+  /// 16 N columns of two rows, the second `stride` floats behind the first, pair by pair. Pairs of 32 columns
+  /// are not in order, since one instruction less makes them: restore_columns().
+  template <size_t N>
+  static HWY_INLINE void load_across(const float* rows, int64 stride, F32V (&to)[N]) {
+    static_assert(N == 1 || N == 2);
+    if constexpr (N == 2) {
+      const __m512i a = _mm512_loadu_si512(rows), b = _mm512_loadu_si512(rows + stride);
+      to[0].raw = reinterpret_cast<__m512>(_mm512_unpacklo_epi16(a, b));
+      to[1].raw = reinterpret_cast<__m512>(_mm512_unpackhi_epi16(a, b));
+    } else {
+      const auto half = [&](const float* row) HWY_ATTR {
+        return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
+      };
+      to[0].raw = reinterpret_cast<__m512>(interleave_lower(half(rows), half(rows + stride)));
+    }
+  }
+  /// A row of sums over what load_across() gave, in order again: 32 columns came as those 0 to 3 of each 8,
+  /// then those 4 to 7.
+  static HWY_INLINE void restore_columns(float* row, int64 columns) {
+    const __m512i lower = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0),
+                  upper = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    for (int64 c = 0; c + 32 <= columns; c += 32) {
+      const __m512d a = _mm512_load_pd(row + c), b = _mm512_load_pd(row + c + 16);
+      _mm512_store_pd(row + c, _mm512_permutex2var_pd(a, lower, b));
+      _mm512_store_pd(row + c + 16, _mm512_permutex2var_pd(a, upper, b));
+    }
+  }
   /// Columns [c, c + 32) of a row, zeros behind the last.
   static HWY_INLINE __m512i load_columns(const std::byte* row, int64 c, int64 columns) {
     const std::byte* at = row + c * static_cast<int64>(sizeof(bf16));
@@ -89,14 +117,22 @@ struct Bf16Tiles {
     }
   }
 
-  static HWY_INLINE void store_pair(F32V x0, F32V x1, float* column, int64 row) {
+  static HWY_INLINE void store_pair(F32, F32V x0, F32V x1, float* column, int64 row) {
     const __m512i both = round_two(x0, x1);
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
                                            7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     _mm512_store_si512(column + row / 2 * flash::kQueries, _mm512_permutexvar_epi16(order, both));
   }
-  static HWY_INLINE void store_last(F32V x, float* column, int64 row) {
-    store_pair(x, hn::Zero(F32()), column, row);
+  using Half = hn::Half<F32>;
+  static HWY_INLINE void store_pair(Half, hn::Vec<Half> x0, hn::Vec<Half> x1, float* column, int64 row) {
+    const auto both = reinterpret_cast<__m256i>(_mm256_cvtne2ps_pbh(x1.raw, x0.raw));
+    const __m256i order = _mm256_set_epi16(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(column + row / 2 * flash::kQueries),
+                       _mm256_permutexvar_epi16(order, both));
+  }
+  template <class D>
+  static HWY_INLINE void store_last(D d, hn::Vec<D> x, float* column, int64 row) {
+    store_pair(d, x, hn::Zero(d), column, row);
   }
 };
 

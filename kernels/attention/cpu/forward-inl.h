@@ -9,10 +9,12 @@
 #include <hwy/contrib/math/math-inl.h>
 
 #include <numbers>
+#include <optional>
 
 #include "kernels/attention/cpu/exp-inl.h"
 #include "kernels/attention/cpu/memory.h"
 #include "kernels/attention/cpu/product-inl.h"
+#include "kernels/attention/cpu/quads-inl.h"
 #include "kernels/attention/cpu/scores-inl.h"
 #include "kernels/attention/cpu/tiles-inl.h"
 
@@ -31,44 +33,46 @@ struct SoftmaxRows {
 /// Online softmax (Milakov & Gimelshein 2018) of a tile of scores, queries in lanes: s (keys, kQueries)
 /// becomes p = exp2(late s - most) with the new running maximum, as elements (keys / kWidth, kQueries), and
 /// the sum is carried over to it.
+template <class Tiles, class D>
+HWY_INLINE void soften_lanes(D d, float* column, int64 keys, float late, const SoftmaxRows& softmax) {
+  using V = hn::Vec<D>;
+  const V none = hn::Set(d, -std::numeric_limits<float>::infinity()), factor = hn::Set(d, late);
+  const auto score = [&](int64 key) HWY_ATTR { return hn::Load(d, column + key * kQueries); };
+  const V old = hn::Load(d, softmax.most);
+  V a = none, b = none;
+  int64 j = 0;
+  for (; j + 2 <= keys; j += 2) {
+    a = hn::Max(a, score(j));
+    b = hn::Max(b, score(j + 1));
+  }
+  if (j < keys) a = hn::Max(a, score(j));
+  const V now = hn::Max(old, hn::Mul(factor, hn::Max(a, b)));
+  // A row that has seen nothing yet keeps -inf; measured from 0 its terms are exp2(-inf) = 0, not NaN.
+  const V origin = hn::IfThenZeroElse(hn::Eq(now, none), now);
+  const auto weight = [&](int64 key) HWY_ATTR { return exp2(d, hn::MulSub(factor, score(key), origin)); };
+  const V fade = exp2(d, hn::Sub(old, origin));
+  V even = hn::Mul(hn::Load(d, softmax.sum), fade), odd = hn::Zero(d);
+  for (j = 0; j + 2 <= keys; j += 2) {
+    const V p0 = weight(j), p1 = weight(j + 1);
+    Tiles::store_pair(d, p0, p1, column, j);
+    even = hn::Add(even, p0);
+    odd = hn::Add(odd, p1);
+  }
+  if (j < keys) {
+    const V p0 = weight(j);
+    Tiles::store_last(d, p0, column, j);
+    even = hn::Add(even, p0);
+  }
+  hn::Store(now, d, softmax.most);
+  hn::Store(hn::Add(even, odd), d, softmax.sum);
+  hn::Store(fade, d, softmax.rescale);
+}
 template <class Tiles>
 HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, const SoftmaxRows& softmax) {
-  const F32 d;
-  constexpr int64 L = hn::MaxLanes(d);
-  const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity()), factor = hn::Set(d, late);
-  for (int64 lane = 0; lane < lanes; lane += L) {
-    float* column = s + lane;
-    const F32V old = hn::Load(d, softmax.most + lane);
-    F32V a = none, b = none;
-    int64 j = 0;
-    for (; j + 2 <= keys; j += 2) {
-      a = hn::Max(a, hn::Load(d, column + j * kQueries));
-      b = hn::Max(b, hn::Load(d, column + (j + 1) * kQueries));
-    }
-    if (j < keys) a = hn::Max(a, hn::Load(d, column + j * kQueries));
-    const F32V now = hn::Max(old, hn::Mul(factor, hn::Max(a, b)));
-    // A row that has seen nothing yet keeps -inf; measured from 0 its terms are exp2(-inf) = 0, not NaN.
-    const F32V origin = hn::IfThenZeroElse(hn::Eq(now, none), now);
-    const auto weight = [&](int64 key) HWY_ATTR {
-      return exp2(hn::MulSub(factor, hn::Load(d, column + key * kQueries), origin));
-    };
-    const F32V fade = exp2(hn::Sub(old, origin));
-    F32V even = hn::Mul(hn::Load(d, softmax.sum + lane), fade), odd = hn::Zero(d);
-    for (j = 0; j + 2 <= keys; j += 2) {
-      const F32V p0 = weight(j), p1 = weight(j + 1);
-      Tiles::store_pair(p0, p1, column, j);
-      even = hn::Add(even, p0);
-      odd = hn::Add(odd, p1);
-    }
-    if (j < keys) {
-      const F32V p0 = weight(j);
-      Tiles::store_last(p0, column, j);
-      even = hn::Add(even, p0);
-    }
-    hn::Store(now, d, softmax.most + lane);
-    hn::Store(hn::Add(even, odd), d, softmax.sum + lane);
-    hn::Store(fade, d, softmax.rescale + lane);
-  }
+  for_each_vector_of(lanes, [&](auto d, int64 lane) HWY_ATTR {
+    soften_lanes<Tiles>(d, s + lane, keys, late,
+                        {softmax.most + lane, softmax.sum + lane, softmax.rescale + lane});
+  });
 }
 
 HWY_INLINE void rescale_rows(const float* factors, int64 rows, int64 D, float* out) {
@@ -91,17 +95,21 @@ struct ForwardUnit {
   int64 D;   // elements of a row of q or k
   int64 Dv;  // padded
   int64 rows;
+  bool few;  // q lies in quads
 };
 
 /// Packs the queries and begins their sums.
 template <class Tiles>
 void begin_forward(const ForwardUnit& u) {
-  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
   const flash::GroupRows q = flash::query_rows(op.problem, unit, op.q);
   for (int64 r = 0; r < round_up(rows, kQueries); r += kQueries) {
     const int64 n = std::min(kQueries, rows - r);
     Tiles::pack_along(q, {unit.rows.begin + r, unit.rows.begin + r + n}, op.problem.qk_dim, memory.rows);
-    transpose_tile(memory.rows, n, D, memory.q + r * D);
+    if (few)
+      lay_in_quads(memory.rows, n, product_columns(n), D, memory.q);
+    else
+      transpose_tile(memory.rows, n, D, memory.q + r * D);
   }
   std::fill_n(memory.most, round_up(rows, kQueries), -std::numeric_limits<float>::infinity());
   std::fill_n(memory.sum, round_up(rows, kQueries), 0.0f);
@@ -119,64 +127,54 @@ void begin_forward(const ForwardUnit& u) {
   std::memset(memory.out, 0, static_cast<size_t>(round_up(rows, kQueries) * Dv) * sizeof(float));
 }
 
-/// Memory that is asked for while a tile is worked on: rows of keys, or where rows lie side by side so many
-/// lines.
-struct Ahead {
-  Range keys;
-  const std::byte *k = nullptr, *v = nullptr;
-  int64 k_lines = 0, v_lines = 0;
-};
-
 /// A tile of keys and values, packed or as it lies in memory.
 struct KeyTile {
   Range keys;
   const float *k, *v;  // (keys, D), (keys / kWidth, Dv)
   int64 k_stride, v_stride;
-  Ahead ahead;
+  bool v_rows;  // v is rows of numbers, to be loaded across them
 };
 
 /// S^T = K Q^T of keys [keys) for so many columns of queries.
 template <class Tiles>
-void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& tile, Range keys) {
-  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
-  const bool lines = tile.ahead.k != nullptr;
-  const int64 step = lines ? kRowBlock : 2 * kRowBlock, steps = ceil_div(keys.size(), step);
-  for (int64 j = 0, i = 0; j < keys.size(); j += step, ++i) {
-    const Range part{keys.begin + j, std::min(keys.end, keys.begin + j + step)};
-    Product product{.M = part.size(),
-                    .N = columns,
-                    .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
-                    .a = tile.k + (part.begin - tile.keys.begin) * tile.k_stride,
-                    .a_stride = tile.k_stride,
-                    .b = memory.q + row * D,
-                    .b_stride = kQueries,
-                    .c = memory.scores + j * kQueries,
-                    .c_stride = kQueries,
-                    .accumulate = false};
-    if (lines) {
-      const Range of_k = share_of({0, tile.ahead.k_lines}, i, steps),
-                  of_v = share_of({0, tile.ahead.v_lines}, i, steps);
-      product.ahead[0] = {tile.ahead.k + of_k.begin * flash::kLine, of_k.size()};
-      product.ahead[1] = {tile.ahead.v + of_v.begin * flash::kLine, of_v.size()};
-      multiply<Tiles, Lies::along_rows, true>(product);
-    } else {
-      const Range ahead = share_of(tile.ahead.keys, i, steps);
-      prefetch_rows(k, ahead, op.problem.qk_dim);
-      prefetch_rows(v, ahead, op.problem.v_dim);
-      multiply<Tiles, Lies::along_rows>(product);
-    }
+void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& tile, Range keys,
+                flash::Ahead& ahead) {
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
+  const float* a = tile.k + (keys.begin - tile.keys.begin) * tile.k_stride;
+  if (few) {
+    const QuadProduct product{.keys = keys.size(),
+                              .columns = columns,
+                              .steps = ceil_div(op.problem.qk_dim, Tiles::kWidth * kQuad),
+                              .k = a,
+                              .k_stride = tile.k_stride,
+                              .q = memory.q,
+                              .q_stride = D,
+                              .s = memory.scores};
+    return score_quads<Tiles>(product, ahead);
   }
+  const Product product{.M = keys.size(),
+                        .N = columns,
+                        .K = ceil_div(op.problem.qk_dim, Tiles::kWidth),
+                        .a = a,
+                        .a_stride = tile.k_stride,
+                        .b = memory.q + row * D,
+                        .b_stride = kQueries,
+                        .c = memory.scores,
+                        .c_stride = kQueries,
+                        .accumulate = false};
+  multiply<Tiles, Lies::along_rows, Across::packed>(product, ahead);
 }
 
 /// Adds keys [keys) of the tile to kQueries rows from `row` on.
 template <class Tiles>
-void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const KeyTile& tile, Range keys) {
+void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const KeyTile& tile, Range keys,
+              flash::Ahead& ahead) {
   constexpr int64 kWidth = Tiles::kWidth;
-  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
-  const int64 n = std::min(kQueries, rows - row), lanes = round_up(n, hn::MaxLanes(F32()));
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
+  const int64 n = std::min(kQueries, rows - row), lanes = product_columns(n);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   float* s = memory.scores;
-  score_keys<Tiles>(u, row, product_columns(n), tile, keys);
+  score_keys<Tiles>(u, row, lanes, tile, keys, ahead);
   if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
   hide(row_keys, seen.all, keys, s);
   soften<Tiles>(s, keys.size(), lanes, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
@@ -184,44 +182,61 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const Ke
   const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
   // O += P V
-  multiply<Tiles, Lies::along_columns>({.M = n,
-                                        .N = Dv,
-                                        .K = ceil_div(keys.size(), kWidth),
-                                        .a = s,
-                                        .a_stride = kQueries,
-                                        .b = tile.v + (keys.begin - tile.keys.begin) / kWidth * tile.v_stride,
-                                        .b_stride = tile.v_stride,
-                                        .c = memory.out + row * Dv,
-                                        .c_stride = Dv,
-                                        .accumulate = true,
-                                        .depth = full ? nullptr : depth.blocks});
+  const Product product{.M = n,
+                        .N = Dv,
+                        .K = ceil_div(keys.size(), kWidth),
+                        .a = s,
+                        .a_stride = kQueries,
+                        .b = tile.v + (keys.begin - tile.keys.begin) / kWidth * tile.v_stride,
+                        .b_stride = tile.v_stride,
+                        .c = memory.out + row * Dv,
+                        .c_stride = Dv,
+                        .accumulate = true,
+                        .depth = full ? nullptr : depth.blocks};
+  if constexpr (Tiles::kLoadsAcross)
+    if (tile.v_rows) return multiply<Tiles, Lies::along_columns, Across::rows>(product, ahead);
+  multiply<Tiles, Lies::along_columns, Across::packed>(product, ahead);
 }
 
 /// The tile of these keys. What one tile of rows alone reads is left where it lies, if it lies as it must.
 template <class Tiles>
 KeyTile key_tile(const ForwardUnit& u, Range keys) {
-  constexpr int64 kElement = sizeof(float);
-  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
+  constexpr int64 kElement = sizeof(float), kWidth = Tiles::kWidth;
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
+  const int64 qk_dim = op.problem.qk_dim, v_dim = op.problem.v_dim;
   const bool once = rows <= kQueries;
-  KeyTile tile{keys, memory.k, memory.v, D, Dv, {}};
-  if (once && Tiles::lie_along(k, op.problem.qk_dim)) {
+  // Quads are read whole, and keys by the block.
+  const bool whole = !few || (qk_dim % (kQuad * kWidth) == 0 && keys.size() % kQuadKeys == 0);
+  KeyTile tile{keys, memory.k, memory.v, D, Dv, few && Tiles::kLoadsAcross};
+  if (once && whole && Tiles::lie_along(k, qk_dim)) {
     tile.k = reinterpret_cast<const float*>(k.at(keys.begin));
     tile.k_stride = k.row / kElement;
   } else {
-    Tiles::pack_along(k, keys, op.problem.qk_dim, memory.k);
+    Tiles::pack_along(k, keys, qk_dim, memory.k);
   }
-  if (once && Tiles::lie_across(v, op.problem.v_dim)) {
+  if (tile.v_rows) {
+    // Pairs are read whole, and columns by the vector.
+    if (keys.size() % kWidth == 0 && v_dim == Dv && Tiles::lie_along(v, v_dim)) {
+      tile.v = reinterpret_cast<const float*>(v.at(keys.begin));
+      tile.v_stride = kWidth * v.row / kElement;
+    } else {
+      const int64 E = flash::elements(v_dim, kWidth);
+      Tiles::pack_along(v, keys, v_dim, memory.v);
+      std::fill_n(memory.v + keys.size() * E, keys.size() % kWidth * E, 0.0f);
+      tile.v_stride = kWidth * E;
+    }
+  } else if (once && Tiles::lie_across(v, v_dim)) {
     tile.v = reinterpret_cast<const float*>(v.at(keys.begin));
     tile.v_stride = v.row / kElement;
   } else {
-    Tiles::pack_across(v, keys, op.problem.v_dim, memory.v);
+    Tiles::pack_across(v, keys, v_dim, memory.v);
   }
   return tile;
 }
 
 /// out = O / sum, lse = most + ln(sum).
 inline void finish_forward(const ForwardUnit& u) {
-  const auto& [op, unit, memory, scores, k, v, D, Dv, rows] = u;
+  const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
   const F32 d;
   constexpr int64 L = hn::MaxLanes(d);
   const F32V ln2 = hn::Set(d, std::numbers::ln2_v<float>);
@@ -267,38 +282,40 @@ ForwardUnit forward_unit_of(const AttentionForward& op, const flash::Unit& unit,
           flash::key_rows(unit, op.v),
           flash::elements(op.problem.qk_dim, Tiles::kWidth),
           flash::padded(op.problem.v_dim),
-          unit.rows.size()};
+          unit.rows.size(),
+          unit.few && few_rows(unit.rows.size())};
 }
 
-/// What the h-th of so many heads asks for of the next tile's keys, `first` being the first of them: rows
-/// that lie without gaps are read as memory is, however many heads they are of.
-inline Ahead ahead_of(const ForwardUnit& first, const ForwardUnit& u, Range keys, int64 h, int64 heads) {
-  Ahead ahead{.keys = keys};
-  if (u.rows > kQueries || keys.size() == 0) return ahead;
-  const int64 element = size_of(u.op.problem.dtype), qk = u.op.problem.qk_dim * element,
-              v = u.op.problem.v_dim * element;
-  const auto lines = [&](int64 row) { return share_of({0, keys.size() * row / flash::kLine}, h, heads); };
-  if (u.k.row == heads * qk && u.v.row == heads * v && heads == u.op.problem.kv_heads) {
-    const Range k_lines = lines(u.k.row), v_lines = lines(u.v.row);
-    return {keys, first.k.at(keys.begin) + k_lines.begin * flash::kLine,
-            first.v.at(keys.begin) + v_lines.begin * flash::kLine, k_lines.size(), v_lines.size()};
-  }
-  if (u.k.row == qk && u.v.row == v)
-    return {keys, u.k.at(keys.begin), u.v.at(keys.begin), keys.size() * qk / flash::kLine,
-            keys.size() * v / flash::kLine};
+/// Keys and values of one head, or of so many heads that lie side by side; or the i-th of n shares of them.
+inline flash::Ahead ahead_of(const ForwardUnit& u, Range keys, int64 heads, int64 i = 0, int64 n = 1) {
+  flash::Ahead ahead;
+  if (keys.size() == 0) return ahead;
+  const int64 columns = std::max(u.op.problem.qk_dim, u.op.problem.v_dim);
+  ahead.row_lines = ceil_div(heads * columns * size_of(u.op.problem.dtype), flash::kLine);
+  const Range all{0, keys.size() * ahead.row_lines}, lines = n == 1 ? all : share_of(all, i, n);
+  const int64 row = keys.begin + lines.begin / ahead.row_lines, line = lines.begin % ahead.row_lines;
+  ahead.k = u.k.at(row) + line * flash::kLine;
+  ahead.v = u.v.at(row) + line * flash::kLine;
+  ahead.k_gap = u.k.row - ahead.row_lines * flash::kLine;
+  ahead.v_gap = u.v.row - ahead.row_lines * flash::kLine;
+  if (ahead.k_gap == 0 && ahead.v_gap == 0) ahead.row_lines = all.size();  // one long row
+  ahead.left = lines.size();
+  ahead.row_left = std::min(ahead.left, ahead.row_lines - line);
   return ahead;
 }
 
-/// All rows of one head against a tile of keys.
+/// All rows of one head against a tile of keys. Meanwhile the keys of the next tile are asked for: of this
+/// head alone, unless that of all heads is given.
 template <class Tiles>
-void add_tile(const ForwardUnit& u, KeyTile tile) {
-  const Ahead ahead = tile.ahead;
+void add_tile(const ForwardUnit& u, const KeyTile& tile, Range next, flash::Ahead* of_all) {
   const int64 row_tiles = ceil_div(u.rows, kQueries);
   for (int64 i = 0; i < row_tiles; ++i) {
-    tile.ahead.keys = share_of(ahead.keys, i, row_tiles);
     const flash::Seen& seen = u.memory.seen[i];
     const Range keys = intersection(seen.any, tile.keys);
-    if (keys.size() > 0) add_keys<Tiles>(u, i * kQueries, seen, tile, {keys.begin / 2 * 2, keys.end});
+    if (keys.size() == 0) continue;
+    flash::Ahead own;
+    if (!of_all) own = ahead_of(u, next, 1, i, row_tiles);
+    add_keys<Tiles>(u, i * kQueries, seen, tile, {keys.begin / 2 * 2, keys.end}, of_all ? *of_all : own);
   }
 }
 
@@ -306,25 +323,31 @@ template <class Tiles>
 void forward_unit(const AttentionForward& op, const flash::Unit& unit, const flash::ForwardMemories& memories,
                   const flash::Partials& partials) {
   flash::Unit units[flash::kMostHeads];  // of one head each
+  std::optional<ForwardUnit> heads[flash::kMostHeads];
   for (int64 h = 0; h < unit.heads; ++h) {
     units[h] = unit;
     units[h].kv_head += h;
-    begin_forward<Tiles>(forward_unit_of<Tiles>(op, units[h], memories.heads[h]));
+    heads[h].emplace(forward_unit_of<Tiles>(op, units[h], memories.heads[h]));
+    begin_forward<Tiles>(*heads[h]);
   }
-  const ForwardUnit first = forward_unit_of<Tiles>(op, units[0], memories.heads[0]);
+  const ForwardUnit& first = *heads[0];
   const RowKeys row_keys{first.memory.first, first.memory.last};
-  const Range visible = intersection(seen_by(row_keys, {0, first.rows}).any, unit.keys);
-  const int64 step = unit.heads > 1 ? flash::kSharedKeys : kKeys;
+  const Range seen = seen_by(row_keys, {0, first.rows}).any;
+  const int64 step = unit.heads > 1 ? flash::shared_keys(op.problem, unit.heads) : kKeys;
+  const auto lie_close = [](const View& view) { return view.stride(2) == view.size(3); };
+  const bool together = unit.heads > 1 && lie_close(op.k) && lie_close(op.v);
   // Tiles end at multiples of their size, so that a row's sums do not depend on the rows beside it.
-  for (const Range keys : flash::Pieces(visible, step))
-    for (int64 h = 0; h < unit.heads; ++h) {
-      const ForwardUnit u = forward_unit_of<Tiles>(op, units[h], memories.heads[h]);
-      KeyTile tile = key_tile<Tiles>(u, keys);
-      tile.ahead = ahead_of(first, u, {keys.end, std::min(visible.end, keys.end + step)}, h, unit.heads);
-      add_tile<Tiles>(u, tile);
-    }
+  for (const Range keys : flash::Pieces(intersection(seen, unit.keys), step)) {
+    const Range next{keys.end, std::min(seen.end, keys.end + step)};  // the next part's, too
+    flash::Ahead ahead;
+    if (together) ahead = ahead_of(first, next, unit.heads);
+    for (int64 h = 0; h < unit.heads; ++h)
+      add_tile<Tiles>(*heads[h], key_tile<Tiles>(*heads[h], keys), next, together ? &ahead : nullptr);
+  }
   for (int64 h = 0; h < unit.heads; ++h) {
-    const ForwardUnit u = forward_unit_of<Tiles>(op, units[h], memories.heads[h]);
+    const ForwardUnit& u = *heads[h];
+    if constexpr (Tiles::kLoadsAcross)
+      for (int64 r = 0; u.few && r < u.rows; ++r) Tiles::restore_columns(u.memory.out + r * u.Dv, u.Dv);
     unit.key_parts == 1 ? finish_forward(u) : keep_part(u, partials);
   }
 }

@@ -5,11 +5,10 @@
 namespace fovea::flash {
 ForwardMemory::ForwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units) {
   const int64 width = tile_width(problem);
-  const int64 E = elements(problem.qk_dim, width), Dv = padded(problem.v_dim),
-              Ev = elements(problem.v_dim, width);
+  const int64 E = elements(problem.qk_dim, width), Ev = elements(problem.v_dim, width);
   const int64 keys = round_up(std::min(kKeys, units.most_keys()), width);
   k = carver.floats(keys * E);
-  v = carver.floats(keys / width * Dv);
+  v = carver.floats(keys * Ev);
   rows = carver.floats(kQueries * std::max(E, Ev));
   scores = carver.floats(kKeys * kQueries);
   rescale = carver.floats(kQueries);

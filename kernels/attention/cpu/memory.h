@@ -26,10 +26,10 @@ class Carver {
 };
 
 /// Memory of one worker, forward, for one head. R rows of a unit, padded to kQueries; E elements of a row of
-/// q or k, each `width` numbers wide; Dv padded.
+/// q or k and Ev of v, each `width` numbers wide; Dv padded.
 struct ForwardMemory {
   float* k;             // (kKeys, E)
-  float* v;             // (kKeys / width, Dv)
+  float* v;             // (kKeys, Ev), or (kKeys / width, Dv)
   float* rows;          // (kQueries, E), on their way into q
   float* q;             // (R / kQueries, E, kQueries)
   float* out;           // (R, Dv)

@@ -38,19 +38,18 @@ struct Scores {
 /// The first `lanes` of s (keys, kQueries) = early * s, or cap * tanh(early * s); where capped and wanted,
 /// slope = d(s / log2(e)) / d(scale q.k) = 1 - tanh^2.
 inline void adjust_scores(const Scores& scores, int64 keys, int64 lanes, float* s, float* slope) {
-  const F32 d;
-  const F32V early = hn::Set(d, scores.early), cap = hn::Set(d, scores.cap), one = hn::Set(d, 1.0f);
   for (int64 j = 0; j < keys; ++j)
-    for (int64 i = j * flash::kQueries; i < j * flash::kQueries + lanes; i += hn::MaxLanes(d)) {
-      const F32V x = hn::Mul(early, hn::Load(d, s + i));
+    for_each_vector_of(lanes, [&](auto d, int64 lane) HWY_ATTR {
+      const int64 i = j * flash::kQueries + lane;
+      const auto x = hn::Mul(hn::Set(d, scores.early), hn::Load(d, s + i));
       if (scores.cap == 0) {
         hn::Store(x, d, s + i);
-        continue;
+        return;
       }
-      const F32V t = hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x));
-      hn::Store(hn::Mul(cap, t), d, s + i);
-      if (slope) hn::Store(hn::NegMulAdd(t, t, one), d, slope + i);
-    }
+      const auto t = hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x));
+      hn::Store(hn::Mul(hn::Set(d, scores.cap), t), d, s + i);
+      if (slope) hn::Store(hn::NegMulAdd(t, t, hn::Set(d, 1.0f)), d, slope + i);
+    });
 }
 
 /// Scores (keys, kQueries) of keys that a query does not see become -inf. `all`: what every query sees.

@@ -79,6 +79,8 @@ struct F32Tiles {
   static bool lie_across(const flash::GroupRows& from, int64 columns) {
     return lie_along(from, columns) && flash::padded(columns) == columns;
   }
+  /// Whether a product for few rows takes rows as lie_along() says, and makes of them what lies across.
+  static constexpr bool kLoadsAcross = false;
   /// For sums along the columns: (rows, flash::elements(columns, kWidth)).
   static void pack_along(const flash::GroupRows& from, Range rows, int64 columns, float* tile) {
     pack_rows(from, rows, columns, tile);
@@ -90,12 +92,14 @@ struct F32Tiles {
   /// A tile that is packed along its columns, laid across its rows: here it is so already, in its place.
   static void lay_across(const float*, int64, int64, float*) {}
   /// Two rows, `row` and the next, or one last row of a tile (rows, kQueries) that sums run across.
-  static HWY_INLINE void store_pair(F32V x0, F32V x1, float* column, int64 row) {
-    hn::Store(x0, F32(), column + row * flash::kQueries);
-    hn::Store(x1, F32(), column + (row + 1) * flash::kQueries);
+  template <class D>
+  static HWY_INLINE void store_pair(D d, hn::Vec<D> x0, hn::Vec<D> x1, float* column, int64 row) {
+    hn::Store(x0, d, column + row * flash::kQueries);
+    hn::Store(x1, d, column + (row + 1) * flash::kQueries);
   }
-  static HWY_INLINE void store_last(F32V x, float* column, int64 row) {
-    hn::Store(x, F32(), column + row * flash::kQueries);
+  template <class D>
+  static HWY_INLINE void store_last(D d, hn::Vec<D> x, float* column, int64 row) {
+    hn::Store(x, d, column + row * flash::kQueries);
   }
 };
 

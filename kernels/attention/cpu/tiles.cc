@@ -10,6 +10,12 @@ int64 tile_width(const AttentionProblem& problem) {
   return problem.dtype == DType::bf16 && has_bf16_dot() ? 2 : 1;
 }
 
+int64 shared_keys(const AttentionProblem& problem, int64 heads) {
+  constexpr int64 kCache = 256 * 1024, kFewest = 16;
+  const int64 key_bytes = heads * (problem.qk_dim + problem.v_dim) * size_of(problem.dtype);
+  return std::clamp(kCache / std::max<int64>(1, key_bytes) / kFewest * kFewest, kFewest, kKeys);
+}
+
 int64 key_block(const AttentionProblem& problem) {
   constexpr int64 kCache = 512 * 1024, kMost = 512;
   const int64 width = tile_width(problem);

@@ -15,8 +15,10 @@ constexpr int64 kPad = 16;
 
 /// Heads that a unit does side by side, at most.
 constexpr int64 kMostHeads = 16;
-/// Keys that they do at a time.
-constexpr int64 kSharedKeys = 16;
+/// Keys that they do at a time: few enough that as many more are fetched meanwhile.
+int64 shared_keys(const AttentionProblem& problem, int64 heads);
+/// Rows of a group that make a product of their own (quads-inl.h), at most.
+constexpr int64 kFewRows = 16;
 
 /// Columns of f32, padded.
 constexpr int64 padded(int64 columns) { return round_up(columns, kPad); }

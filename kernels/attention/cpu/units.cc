@@ -11,8 +11,8 @@ namespace {
 // part more costs an f32 copy of dq backward, and forward of out.
 constexpr int64 kForwardUnits = 64, kBackwardUnits = kMostKeyParts;
 constexpr int64 kForwardKeys = 2048, kBackwardKeys = 256;  // of a part, at least; forward over all heads
-constexpr int64 kSharingKeys = 512;                        // fewer are no reason to do heads side by side
-constexpr int64 kFewestRows = 64;                          // of a forward unit
+constexpr int64 kSharingKeys = 512;  // fewer are no reason to do heads side by side, or rows otherwise
+constexpr int64 kFewestRows = 64;    // of a forward unit
 
 /// Rows of a forward unit: many, since each unit packs all keys anew; few enough that what it keeps of them
 /// stays in the second-level cache, and that all threads have units to the end. No result depends on it.
@@ -142,6 +142,7 @@ Unit Units::operator[](int64 i) const {
   unit.queries =
       pass_ == Pass::forward ? Range{0, unit.sequence.q.size()} : queries_of(unit.sequence, unit.key_part);
   const int64 rows = unit.queries.size() * problem_.group();
+  unit.few = pass_ == Pass::forward && rows <= kFewRows && unit.sequence.k.size() >= kSharingKeys;
   const int64 row_part = within / unit.key_parts % row_parts,
               row_step = pass_ == Pass::forward ? unit_rows_ : rows;
   unit.rows = {std::min(rows, row_part * row_step), std::min(rows, (row_part + 1) * row_step)};

@@ -21,7 +21,8 @@ struct Unit {
   int64 number = 0;              ///< of the sequence
   int64 kv_head = 0, heads = 1;  ///< key/value heads from kv_head on, each with the same rows and keys
   int64 key_part = 0, key_parts = 1;
-  Range queries;  ///< of the sequence, of each head
+  bool few = false;  ///< few rows against many keys
+  Range queries;     ///< of the sequence, of each head
   Range rows, keys;
 };
 

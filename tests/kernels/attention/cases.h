@@ -63,6 +63,8 @@ inline std::vector<AttentionCase> small_attention_cases() {
   cases.push_back({.name = "softcap_as_large_as_the_scale",
                    .problem = attention_problem(40, 50, 2, 1, 8, causal_mask())});
   cases.back().problem.softcap = cases.back().problem.scale;
+  cases.push_back(
+      {.name = "few_rows", .problem = attention_problem(3, 530, 8, 2, 16, causal_mask()), .gain = 2});
   cases.push_back({.name = "blind_rows", .problem = attention_problem(80, 30, 2, 2, 8, causal_mask())});
   return cases;
 }
@@ -108,6 +110,41 @@ inline void add_sizes(std::vector<AttentionCase>& cases) {
   cases.push_back({.name = "nothing_but_sinks", .problem = attention_problem(6, 0, 2, 1, 8), .sink = true});
   cases.push_back(with({.name = "no_batch", .problem = attention_problem(4, 4, 2, 1, 8)},
                        [](AttentionCase& c) { c.problem.batch = 0; }));
+}
+
+/// A few rows against hundreds of keys, which a kernel may read where they lie: rows of one vector or two,
+/// odd numbers of keys, head sizes that are whole vectors or not, rows apart and misaligned, masks and
+/// scores.
+inline void add_few_rows(std::vector<AttentionCase>& cases) {
+  for (const auto& [q_len, kv_len, group, qk_dim, v_dim] :
+       std::vector<std::tuple<int64, int64, int64, int64, int64>>{{1, 512, 8, 32, 32},
+                                                                  {1, 513, 8, 32, 32},
+                                                                  {1, 777, 1, 64, 64},
+                                                                  {2, 1031, 8, 64, 64},
+                                                                  {3, 900, 5, 48, 48},
+                                                                  {1, 600, 3, 59, 59},
+                                                                  {1, 1000, 7, 80, 80},
+                                                                  {1, 640, 8, 128, 96},
+                                                                  {2, 801, 4, 16, 48},
+                                                                  {17, 600, 1, 32, 32},
+                                                                  {8, 700, 4, 64, 32}}) {
+    AttentionProblem p = attention_problem(q_len, kv_len, 3 * group, 3, qk_dim, causal_mask());
+    p.v_dim = v_dim;
+    cases.push_back({fmt::format("few_{}x{}x{}_{}_{}", group, q_len, kv_len, qk_dim, v_dim), p});
+  }
+  const auto few = [](Mask mask = causal_mask()) { return attention_problem(2, 700, 8, 2, 32, mask); };
+  cases.push_back({.name = "few_strided", .problem = few(), .gap = 8, .offset = 2});
+  cases.push_back({.name = "few_misaligned", .problem = few(), .gap = 3, .offset = 1});
+  cases.push_back({.name = "few_window", .problem = few(sliding_window_mask(301)), .sink = true});
+  cases.push_back(with({.name = "few_softcap", .problem = few(), .gain = 2},
+                       [](AttentionCase& c) { c.problem.softcap = 4; }));
+  cases.push_back(with({.name = "few_negative_scale", .problem = few({})},
+                       [](AttentionCase& c) { c.problem.scale = -0.2f; }));
+  cases.push_back(
+      with({.name = "few_batches", .problem = few()}, [](AttentionCase& c) { c.problem.batch = 3; }));
+  cases.push_back(
+      with({.name = "few_early", .problem = few()}, [](AttentionCase& c) { c.problem.q_start = -1; }));
+  cases.push_back({.name = "few_more_heads_than_a_unit", .problem = attention_problem(1, 520, 34, 17, 16)});
 }
 
 inline void add_heads(std::vector<AttentionCase>& cases) {
@@ -210,6 +247,7 @@ inline void add_scores(std::vector<AttentionCase>& cases) {
 inline std::vector<AttentionCase> attention_cases() {
   std::vector<AttentionCase> cases;
   attention_case_parts::add_sizes(cases);
+  attention_case_parts::add_few_rows(cases);
   attention_case_parts::add_heads(cases);
   attention_case_parts::add_masks(cases);
   attention_case_parts::add_scores(cases);

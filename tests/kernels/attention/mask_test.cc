@@ -91,10 +91,15 @@ int64 any_length() {
 // Random ragged problems, every backend. A window at least as long as the keys is no window.
 AttentionCase any_case() {
   const int64 kv_heads = *rc::gen::inRange<int64>(1, 4), group = *rc::gen::inRange<int64>(1, 4);
-  const int64 q_len = any_length(), kv_len = any_length();
+  int64 q_len = any_length(), kv_len = any_length();
+  if (*rc::gen::inRange(0, 5) == 0) {  // a few rows against many keys
+    q_len = *rc::gen::inRange<int64>(1, 7);
+    kv_len = *rc::gen::inRange<int64>(500, 600);
+  }
   AttentionCase c{
       "", attention_problem(q_len, kv_len, kv_heads * group, kv_heads, *rc::gen::inRange<int64>(1, 40))};
   c.problem.v_dim = *rc::gen::inRange<int64>(1, 40);
+  if (*rc::gen::arbitrary<bool>()) c.problem.qk_dim = c.problem.v_dim = 32;
   c.problem.mask = {.causal = *rc::gen::arbitrary<bool>(),
                     .left = *rc::gen::inRange<int64>(-1, 40),
                     .right = *rc::gen::inRange<int64>(-1, 40)};
