@@ -80,9 +80,9 @@ HWY_INLINE void score_quads_block(const QuadProduct& p, int64 key, int64 column,
   constexpr int64 L = hn::MaxLanes(d);
   F32V acc[kQuadKeys][kQuadVectors];
 #pragma GCC unroll 8
-  for (int i = 0; i < kQuadKeys; ++i)
+  for (auto& key_sums : acc)
 #pragma GCC unroll 2
-    for (int j = 0; j < kQuadVectors; ++j) acc[i][j] = hn::Zero(d);
+    for (F32V& sum : key_sums) sum = hn::Zero(d);
   const float* k = p.k + key * p.k_stride;
   const float* q = p.q + column * p.q_stride;
   const auto step = [&]() HWY_ATTR __attribute__((always_inline)) {
