@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "attention_harness.h"
+#include "instruction_sets.h"
 
 namespace fovea {
 namespace {
@@ -39,9 +40,17 @@ std::vector<Containment> containments() {
 }
 
 class AttentionContainment : public testing::TestWithParam<std::tuple<Containment, harness::Arithmetic>> {
- protected:
+ public:
   const AttentionProblem& problem() const { return std::get<0>(GetParam()).c.problem; }
   Backend backend() const { return std::get<1>(GetParam()).backend; }
+
+  void of_nan() const;
+  void of_infinity() const;
+  void of_what_lies_behind() const;
+  void on_each_instruction_set(void (AttentionContainment::*check)() const) const {
+    if (backend() != Backend::cpu) return (this->*check)();
+    harness::for_each_instruction_set([&] { (this->*check)(); });
+  }
 
   std::vector<Tensor> run(const Spill* spill) const {
     harness::Case call = attention_call(std::get<0>(GetParam()).c, std::get<1>(GetParam()).dtype);
@@ -99,7 +108,7 @@ class AttentionContainment : public testing::TestWithParam<std::tuple<Containmen
   }
 };
 
-TEST_P(AttentionContainment, OfNaN) {
+void AttentionContainment::of_nan() const {
   const AttentionProblem& p = problem();
   const std::vector<Tensor> clean = run(nullptr);
   for (const size_t place : {kQ, kK, kV, kDout})
@@ -130,7 +139,7 @@ TEST_P(AttentionContainment, OfNaN) {
 
 // An infinity is not swallowed: what the oracle makes of it is not finite here either, and in a query or key
 // only that.
-TEST_P(AttentionContainment, OfInfinity) {
+void AttentionContainment::of_infinity() const {
   const std::vector<Tensor> clean = run(nullptr);
   for (const size_t place : {kQ, kK, kV})
     for (const double value : {double{INFINITY}, -double{INFINITY}}) {
@@ -154,16 +163,8 @@ TEST_P(AttentionContainment, OfInfinity) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, AttentionContainment,
-                         testing::Combine(testing::ValuesIn(containments()),
-                                          testing::ValuesIn(harness::kArithmetics)),
-                         [](const auto& instance) {
-                           return std::get<0>(instance.param).name + "_" +
-                                  harness::name_of(std::get<1>(instance.param));
-                         });
-
 // Rows behind the end of a batch row's slice are another slice's, or nobody's: neither read nor written.
-TEST_P(AttentionContainment, OfWhatLiesBehindTheEnd) {
+void AttentionContainment::of_what_lies_behind() const {
   AttentionCase c = std::get<0>(GetParam()).c, apart = c;
   apart.gap = 5, apart.offset = 3;  // all of it NaN, and checked afterwards
   const DType dtype = backend() == Backend::reference ? DType::f64 : DType::f32;
@@ -172,6 +173,20 @@ TEST_P(AttentionContainment, OfWhatLiesBehindTheEnd) {
   for (size_t place = kOut; place < kPlaces; ++place)
     EXPECT_EQ(x[place].bits(), dense[place].bits()) << "operand " << place;
 }
+
+TEST_P(AttentionContainment, OfNaN) { on_each_instruction_set(&AttentionContainment::of_nan); }
+TEST_P(AttentionContainment, OfInfinity) { on_each_instruction_set(&AttentionContainment::of_infinity); }
+TEST_P(AttentionContainment, OfWhatLiesBehindTheEnd) {
+  on_each_instruction_set(&AttentionContainment::of_what_lies_behind);
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, AttentionContainment,
+                         testing::Combine(testing::ValuesIn(containments()),
+                                          testing::ValuesIn(harness::kArithmetics)),
+                         [](const auto& instance) {
+                           return std::get<0>(instance.param).name + "_" +
+                                  harness::name_of(std::get<1>(instance.param));
+                         });
 
 }  // namespace
 }  // namespace fovea
