@@ -24,6 +24,7 @@ namespace {
 
 constexpr int64 kTileRows = 12, kTileColumns = 32;  // 24 of 32 registers are sums
 constexpr int64 kLanes = 16;
+constexpr int64 kLaidOutAtOnce = 4 * kTileColumns;  // of b by one thread
 
 /// An operand as its lanes (rows of a, columns of b) by K. `along`: the elements of one lane lie side by
 /// side.
@@ -101,21 +102,22 @@ __mmask16 first16(int64 n) { return static_cast<__mmask16>((1u << std::clamp<int
 __mmask32 first32(int64 n) { return static_cast<__mmask32>((uint64{1} << std::clamp<int64>(n, 0, 32)) - 1); }
 
 /// Up to 16 elements as bf16 in the lower halves of 32 bits.
-__m512i load16(const void* from, DType dtype, __mmask16 mask) {
-  if (dtype == DType::bf16) return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+HWY_INLINE __m512i load16(const bf16* from, __mmask16 mask) {
+  return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+}
+HWY_INLINE __m512i load16(const float* from, __mmask16 mask) {
   return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from)));
 }
 /// Up to 32 elements as bf16.
-__m512i load32(const void* from, DType dtype, int64 n) {
-  if (dtype == DType::bf16) return _mm512_maskz_loadu_epi16(first32(n), from);
-  const float* x = static_cast<const float*>(from);
-  const __m512 low = _mm512_maskz_loadu_ps(first16(n), x);
-  const __m512 high = n > 16 ? _mm512_maskz_loadu_ps(first16(n - 16), x + 16) : _mm512_setzero_ps();
+HWY_INLINE __m512i load32(const bf16* from, __mmask32 mask) { return _mm512_maskz_loadu_epi16(mask, from); }
+HWY_INLINE __m512i load32(const float* from, __mmask32 mask) {
+  const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from);
+  const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), from + 16);
   return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
 /// 16 x 16 words.
-void transpose(__m512i (&x)[kLanes]) {
+HWY_INLINE void transpose(__m512i (&x)[kLanes]) {
   __m512i y[kLanes];
   for (int i = 0; i < 16; i += 2) {
     y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
@@ -139,31 +141,67 @@ void transpose(__m512i (&x)[kLanes]) {
   }
 }
 
-/// to (pairs of K, width): lanes [lane, lane + width) by K in `sum`, as pairs; zero beyond the end.
-void lay_out(const Source& from, int64 lane, int64 width, Range sum, uint32* to) {
-  for (int64 first = 0; first < width; first += kLanes) {
-    const __mmask16 kept = first16(width - first);
-    const int64 lanes = std::min({kLanes, width - first, from.lanes - lane - first});
-    if (!from.along) {
-      const __mmask16 there = first16(lanes);
-      for (int64 k = sum.begin; k < sum.end; k += 2) {
-        __m512i pairs = load16(from.at(lane + first, k), from.dtype, there);
-        if (k + 1 < sum.end)
-          pairs = _mm512_or_si512(
-              pairs, _mm512_slli_epi32(load16(from.at(lane + first, k + 1), from.dtype, there), 16));
-        _mm512_mask_storeu_epi32(to + (k - sum.begin) / 2 * width + first, kept, pairs);
-      }
-      continue;
+/// Lanes that lie side by side: from (n, lanes), rows `stride` apart, to (pairs of n, kWidth); zero beyond
+/// the end.
+template <int kWidth, class T>
+void lay_out_across(const T* from, int64 stride, int64 lanes, int64 n, uint32* to) {
+  constexpr int kHalves = (kWidth + 15) / 16;
+  __mmask16 there[kHalves];
+  for (int h = 0; h < kHalves; ++h) there[h] = first16(lanes - 16 * h);
+  int64 k = 0;
+  for (; k + 1 < n; k += 2, from += 2 * stride, to += kWidth)
+    for (int h = 0; h < kHalves; ++h) {
+      const __m512i even = load16(from + 16 * h, there[h]), odd = load16(from + stride + 16 * h, there[h]);
+      _mm512_mask_storeu_epi32(to + 16 * h, first16(kWidth - 16 * h),
+                               _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
     }
-    for (int64 k = sum.begin; k < sum.end; k += 2 * kLanes) {
-      const int64 n = std::min(2 * kLanes, sum.end - k), pairs = ceil_div(n, 2);
+  if (k < n)
+    for (int h = 0; h < kHalves; ++h)
+      _mm512_mask_storeu_epi32(to + 16 * h, first16(kWidth - 16 * h), load16(from + 16 * h, there[h]));
+}
+
+/// Lanes whose elements lie side by side: from (lanes, n), otherwise as above.
+template <int kWidth, class T>
+void lay_out_along(const T* from, int64 stride, int64 lanes, int64 n, uint32* to) {
+  for (int64 first = 0; first < kWidth; first += kLanes) {
+    const __mmask16 kept = first16(kWidth - first);
+    const int64 here = std::min({kLanes, kWidth - first, lanes - first});
+    for (int64 k = 0; k < n; k += 2 * kLanes) {
+      const T* at = from + first * stride + k;
+      uint32* pairs = to + k / 2 * kWidth + first;
+      const __mmask32 there = first32(n - k);
       __m512i block[kLanes];
-      for (int64 i = 0; i < kLanes; ++i)
-        block[i] = i < lanes ? load32(from.at(lane + first + i, k), from.dtype, n) : _mm512_setzero_si512();
+      if (here == kLanes)
+        for (int64 i = 0; i < kLanes; ++i) block[i] = load32(at + i * stride, there);
+      else
+        for (int64 i = 0; i < kLanes; ++i)
+          block[i] = i < here ? load32(at + i * stride, there) : _mm512_setzero_si512();
       transpose(block);
-      for (int64 i = 0; i < kLanes; ++i)
-        if (i < pairs)
-          _mm512_mask_storeu_epi32(to + ((k - sum.begin) / 2 + i) * width + first, kept, block[i]);
+      const int64 rows = std::min(kLanes, ceil_div(n - k, 2));
+      if (rows == kLanes)
+        for (int64 i = 0; i < kLanes; ++i) _mm512_mask_storeu_epi32(pairs + i * kWidth, kept, block[i]);
+      else
+        for (int64 i = 0; i < kLanes; ++i)
+          if (i < rows) _mm512_mask_storeu_epi32(pairs + i * kWidth, kept, block[i]);
+    }
+  }
+}
+
+/// to (tiles, pairs of K, kWidth): the lanes in `lanes`, a tile of kWidth after the other, by K in `sum`.
+template <int kWidth, class T>
+void lay_out(const Source& from, Range lanes, Range sum, uint32* to) {
+  const int64 pairs = ceil_div(sum.size(), 2);
+  // Lanes side by side share lines of memory with other tiles': so many of K at a time stay near.
+  const int64 together = from.along ? std::max<int64>(1, sum.size()) : 64;
+  for (int64 k = sum.begin; k < sum.end; k += together) {
+    const int64 n = std::min(together, sum.end - k);
+    for (int64 lane = lanes.begin; lane < lanes.end; lane += kWidth) {
+      uint32* tile = to + (lane - lanes.begin) * pairs + (k - sum.begin) / 2 * kWidth;
+      const T* first = static_cast<const T*>(from.at(lane, k));
+      if (from.along)
+        lay_out_along<kWidth>(first, from.stride, from.lanes - lane, n, tile);
+      else
+        lay_out_across<kWidth>(first, from.stride, from.lanes - lane, n, tile);
     }
   }
 }
@@ -218,6 +256,14 @@ void multiply_tile(const uint32* a, const uint32* b, int64 pairs, const Target& 
 
 HWY_POP_ATTRIBUTES
 
+template <int kWidth>
+void lay_out_any(const Source& from, Range lanes, Range sum, uint32* to) {
+  if (from.dtype == DType::bf16)
+    lay_out<kWidth, bf16>(from, lanes, sum, to);
+  else
+    lay_out<kWidth, float>(from, lanes, sum, to);
+}
+
 /// One panel: rows and columns of c, b laid out from `first_column` on.
 struct Panel {
   Range rows, columns, sum;
@@ -227,8 +273,7 @@ struct Panel {
 void multiply_panel(const MatMul& op, const Panel& panel, const uint32* b, uint32* a) {
   const Source from = rows_of(op);
   const int64 pairs = ceil_div(panel.sum.size(), 2);
-  for (int64 row = panel.rows.begin; row < panel.rows.end; row += kTileRows)
-    lay_out(from, row, kTileRows, panel.sum, a + (row - panel.rows.begin) * pairs);
+  lay_out_any<kTileRows>(from, panel.rows, panel.sum, a);
   const bool first = panel.sum.begin == 0;
   for (int64 column = panel.columns.begin; column < panel.columns.end; column += kTileColumns)
     for (int64 row = panel.rows.begin; row < panel.rows.end; row += kTileRows) {
@@ -277,8 +322,11 @@ void multiply_pairs(Execution& execution, const MatMul& op, float* scratch) {
       const Range sum{k, std::min(cut.K, k + cut.k_block)},
           block{begin, std::min(cut.N, begin + cut.column_block)};
       const int64 pairs = ceil_div(sum.size(), 2);
-      execution.parallel_for(ceil_div(block.size(), kTileColumns), [&](int64 tile, int) {
-        lay_out(columns, begin + tile * kTileColumns, kTileColumns, sum, b + tile * kTileColumns * pairs);
+      execution.parallel_for(ceil_div(block.size(), kLaidOutAtOnce), [&](int64 part, int) {
+        const int64 first = part * kLaidOutAtOnce;
+        lay_out_any<kTileColumns>(columns,
+                                  {begin + first, std::min(block.end, begin + first + kLaidOutAtOnce)}, sum,
+                                  b + first * pairs);
       });
       execution.parallel_for(cut.panels(block.size()), [&](int64 part, int worker) {
         const int64 row = part % cut.row_panels() * cut.panel_rows,
