@@ -62,15 +62,26 @@ float loss_of_row(const LinearCrossEntropy& op, int64 target, float* x /* (V) */
   if (op.softcap > 0) cap_row(op.softcap, x, V);
   const float most = largest(x, V), at_target = x[target];
   const F32V shift = hn::Set(d, most);
-  const float sum = sum_row(
-      V, [&](int64 i, auto part) HWY_ATTR { return hn::Exp(d, hn::Sub(load_row(x + i, part), shift)); });
+  const bool keeps = gradient && op.softcap == 0;  // the exponentials, in the place of the logits
+  const float sum = sum_row(V, [&](int64 i, auto part) HWY_ATTR {
+    const F32V e = hn::Exp(d, hn::Sub(load_row(x + i, part), shift));
+    if (keeps) store_row(e, x + i, part);
+    return e;
+  });
   const float loss = std::log(sum) + (most - at_target);
   if (!gradient) return loss;
   // forward: loss = lse(logits) - logits[target];  logits = softcap * tanh(raw / softcap), so dlogits/draw =
   // 1 - (logits / softcap)^2
   const float gradient_scale = static_cast<float>(op.gradient_scale);
-  const float inverse = op.softcap > 0 ? 1 / op.softcap : 0;
-  const F32V scale = hn::Set(d, gradient_scale / sum), inverse_cap = hn::Set(d, inverse);
+  const F32V scale = hn::Set(d, gradient_scale / sum);
+  if (keeps) {
+    for_each_vector(V, [&](int64 i, auto part)
+                           HWY_ATTR { store_row(hn::Mul(scale, load_row(x + i, part)), x + i, part); });
+    x[target] -= gradient_scale;
+    return loss;
+  }
+  const float inverse = 1 / op.softcap;
+  const F32V inverse_cap = hn::Set(d, inverse);
   for_each_vector(V, [&](int64 i, auto part) HWY_ATTR {
     const F32V logits = load_row(x + i, part), tanh = hn::Mul(logits, inverse_cap);
     const F32V scaled = hn::Mul(scale, hn::Exp(d, hn::Sub(logits, shift)));
@@ -133,8 +144,12 @@ Chunk chunk_of(const LinearCrossEntropy& op, Range rows, float* logits) {
   // forward: logits = hidden weight^T + bias
   if (op.dhidden) chunk.dhidden = {.a = x, .b = op.weight, .bias = {}, .c = op.dhidden.slice(rows)};
   if (op.dweight)
-    chunk.dweight = {
-        .a = x, .b = hidden, .bias = {}, .c = op.dweight, .transpose_a = true, .accumulate = true};
+    chunk.dweight = {.a = x,
+                     .b = hidden,
+                     .bias = {},
+                     .c = op.dweight,
+                     .transpose_a = true,
+                     .accumulate = op.accumulate_dweight || rows.begin > 0};
   if (op.dbias) chunk.dbias = {.dy = x, .dbias = op.dbias};
   return chunk;
 }

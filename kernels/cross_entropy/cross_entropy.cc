@@ -41,6 +41,7 @@ void linear_cross_entropy(Stream& stream, const LinearCrossEntropy& op) {
     FOVEA_CHECK(op.dhidden, "linear_cross_entropy: dweight without dhidden");
     expect(op.dweight, "linear_cross_entropy: dweight", {V, C});
     expect_f32(stream, op.dweight, "linear_cross_entropy: dweight");
+    FOVEA_CHECK(op.accumulate_dweight || N > 0, "linear_cross_entropy: dweight of no rows");
     products += 1;
   }
   if (op.dbias) {

@@ -20,6 +20,7 @@ struct LinearCrossEntropy {
   View dhidden, dweight, dbias;        // out, or absent
   float softcap = 0;
   double gradient_scale = 1;
+  bool accumulate_dweight = true;  ///< false: dweight is overwritten
 };
 void linear_cross_entropy(Stream& stream, const LinearCrossEntropy& op);
 

@@ -58,7 +58,12 @@ void run(Execution&, const LinearCrossEntropy& op) {
     for (int64 v = 0; op.dbias && v < V; ++v) add(op.dbias, {v}, dlogits(v));
   }
   for (int64 v = 0; op.dweight && v < V; ++v)
-    for (int64 c = 0; c < C; ++c) add(op.dweight, {v, c}, dweight(v, c));
+    for (int64 c = 0; c < C; ++c) {
+      if (op.accumulate_dweight)
+        add(op.dweight, {v, c}, dweight(v, c));
+      else
+        store(op.dweight, {v, c}, dweight(v, c));
+    }
 }
 
 void run(Execution&, const LinearLogits& op) {

@@ -9,13 +9,13 @@
 namespace fovea {
 
 Decoder::Decoder(const DecoderShape& shape, int64 positions, DType wide) : shape_(shape) {
-  embed_ = layout_.add_matrix("embed.weight", shape.vocab, shape.width, shape.init_std);
+  embed_ = layout_.add_matrix("embed.weight", shape.vocab, shape.width, shape.init_std, shape.tie_embeddings);
   if (shape.position == PositionKind::learned)
     position_ = layout_.add_matrix("position.weight", shape.context, shape.width, shape.init_std);
   for (int64 layer = 0; layer < shape.layers; ++layer) blocks_.emplace_back(layout_, shape, layer);
   final_norm_ = add_norm(layout_, "final_norm", shape.norm, shape.width);
   if (!shape.tie_embeddings)
-    head_ = layout_.add_matrix("head.weight", shape.vocab, shape.width, shape.init_std);
+    head_ = layout_.add_matrix("head.weight", shape.vocab, shape.width, shape.init_std, true);
   if (shape.position == PositionKind::rope && shape.rope.dims > 0) {
     const int64 p = std::max(shape.context, positions);
     cosine_ = Buffer(wide, {p, shape.rope.dims / 2});
@@ -118,7 +118,8 @@ void Decoder::train(const StepContext& context, const View& losses, double gradi
                                           .dweight = context.gradient(head()),
                                           .dbias = {},
                                           .softcap = shape_.logit_softcap,
-                                          .gradient_scale = gradient_scale});
+                                          .gradient_scale = gradient_scale,
+                                          .accumulate_dweight = !context.first_gradients});
     // hidden = final_norm(x)
     final_norm_.backward(context, x[layers], last(Slot::norm1, 1), last(Slot::norm1, 2), dhidden, dx, false);
   }

@@ -9,7 +9,8 @@ struct Linear {
   ParameterId weight = kNoParameter, bias = kNoParameter;
 
   void forward(const StepContext& context, const View& x, const View& y) const;
-  /// Adds to the gradients of W and b; dx, where wanted, is overwritten or added to.
+  /// Adds to the gradients of W and b, or writes W's (StepContext::first_gradients); dx, where wanted, is
+  /// overwritten or added to.
   void backward(const StepContext& context, const View& x, const View& dy, const View& dx = {},
                 bool accumulate_dx = false) const;
 };

@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "kernels/random/normal.h"
+#include "kernels/reduce/reduce.h"
 
 namespace fovea {
 namespace {
@@ -23,9 +24,14 @@ ParameterId ParameterLayout::add(Parameter parameter) {
   return static_cast<ParameterId>(parameters_.size()) - 1;
 }
 
-ParameterId ParameterLayout::add_matrix(std::string name, int64 rows, int64 columns, double std) {
-  return add(
-      {.name = std::move(name), .rows = rows, .columns = columns, .decay = true, .init = {.std = std}});
+ParameterId ParameterLayout::add_matrix(std::string name, int64 rows, int64 columns, double std,
+                                        bool whole_gradient) {
+  return add({.name = std::move(name),
+              .rows = rows,
+              .columns = columns,
+              .decay = true,
+              .whole_gradient = whole_gradient,
+              .init = {.std = std}});
 }
 
 ParameterId ParameterLayout::add_vector(std::string name, int64 n, double constant) {
@@ -48,6 +54,16 @@ View ParameterLayout::view(const View& flat, ParameterId id) const {
   const Parameter& parameter = (*this)[id];
   const View range = flat.slice({parameter.offset, parameter.offset + parameter.elements()});
   return parameter.vector ? range : range.reshape({parameter.rows, parameter.columns});
+}
+
+void zero_summed_gradients(Stream& stream, const ParameterLayout& layout, const View& gradients) {
+  const std::vector<Parameter>& all = layout.parameters();
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].whole_gradient) continue;
+    const int64 begin = all[i].offset;
+    while (i + 1 < all.size() && !all[i + 1].whole_gradient) ++i;
+    fill_zero(stream, gradients.slice({begin, all[i].offset + all[i].elements()}));
+  }
 }
 
 namespace {

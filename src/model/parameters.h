@@ -23,6 +23,8 @@ struct Parameter {
   int64 rows = 1, columns = 0;  ///< a matrix (out, in), or a vector (1, n)
   bool vector = false;
   bool decay = false;  ///< weight decay: matrices only
+  /// Each backward has one product that gives this gradient whole; to others several parts are added.
+  bool whole_gradient = false;
   ParameterInit init;
   int64 offset = 0;  ///< in elements of the flat range
   int64 elements() const { return rows * columns; }
@@ -33,7 +35,8 @@ struct Parameter {
 /// are zero and stay so.
 class ParameterLayout {
  public:
-  ParameterId add_matrix(std::string name, int64 rows, int64 columns, double std);
+  ParameterId add_matrix(std::string name, int64 rows, int64 columns, double std,
+                         bool whole_gradient = false);
   ParameterId add_vector(std::string name, int64 n, double constant);
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -49,6 +52,9 @@ class ParameterLayout {
   std::vector<Parameter> parameters_;
   int64 elements_ = 0;
 };
+
+/// Zeroes those of the flat gradients that are sums of parts.
+void zero_summed_gradients(Stream& stream, const ParameterLayout& layout, const View& gradients);
 
 /// Draws every parameter of the flat range: normal(0, std) as a function of (seed, the parameter's name, the
 /// element's index), so that a parameter keeps its values whatever else the model has; vectors are constants.

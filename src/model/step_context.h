@@ -44,6 +44,8 @@ struct StepContext {
   View weights;          ///< flat, wide: vectors and rows that are looked up are read from here
   View compute_weights;  ///< flat, in the compute dtype (may be `weights`): the matrices of products
   View gradients;        ///< flat, wide, added to; absent without a backward
+  /// Nothing is in the gradients yet: those that a product gives whole are written, whatever stands there.
+  bool first_gradients = false;
   TokenBatch batch;
   float dropout = 0;  ///< 0 in evaluation
   uint64 seed = 0;

@@ -28,11 +28,10 @@ void GradientTree::start() {
   for (size_t i = buffers_.size(); i-- > 0;) free_.push_back(i);
 }
 
-const View& GradientTree::next(Stream& stream) {
+const View& GradientTree::next() {
   FOVEA_CHECK(!free_.empty(), "more grains than the tree was made for");
   current_ = free_.back();
   free_.pop_back();
-  fill_zero(stream, buffers_[current_].view());
   return buffers_[current_].view();
 }
 

@@ -17,8 +17,8 @@ class GradientTree {
   static int64 buffers(int64 grains);  ///< how many that takes
 
   void start();
-  /// Zeroed, for the next grain to add to.
-  const View& next(Stream& stream);
+  /// For the next grain; holds anything.
+  const View& next();
   /// The buffer that next() gave is complete.
   void carry(Stream& stream);
   /// The sum of all grains since start().

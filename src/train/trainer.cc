@@ -77,6 +77,7 @@ StepContext Trainer::context(const View& gradients, int64 first_sample) {
           .weights = gradients ? state_.weights() : state_.average(),
           .compute_weights = gradients ? state_.compute_weights() : state_.compute_average(),
           .gradients = gradients,
+          .first_gradients = true,
           .batch = {plan_.shape.grain, plan_.shape.length, tokens_, targets_, positions_, documents_},
           .dropout = gradients ? decoder_.shape().dropout : 0,
           .seed = static_cast<uint64>(config_.train.seed),
@@ -133,7 +134,9 @@ double Trainer::accumulate_gradients() {
   for (int64 grain = 0; grain < shape.grains(); ++grain) {
     const int64 first_sample = read_grain(grain);
     load_batch();
-    decoder_.train(context(tree_.next(stream_), first_sample), losses_, scale, plan_.recompute);
+    const View& gradients = tree_.next();
+    zero_summed_gradients(stream_, decoder_.layout(), gradients);
+    decoder_.train(context(gradients, first_sample), losses_, scale, plan_.recompute);
     tree_.carry(stream_);
     loss += sum_losses() * scale;
   }
@@ -233,7 +236,8 @@ void Trainer::explain_non_finite(double loss, double norm) {
     load_batch();
     Probe probe;
     tree_.start();
-    const View gradients = tree_.next(stream_);
+    const View& gradients = tree_.next();
+    zero_summed_gradients(stream_, decoder_.layout(), gradients);
     StepContext probing = context(gradients, first_sample);
     probing.probe = &probe;
     decoder_.train(probing, losses_, 1, plan_.recompute);

@@ -218,11 +218,18 @@ std::vector<double> SmallModel::losses() {
   return losses_now();
 }
 
-Step SmallModel::train(bool from_zero, Probe* probe, const Decoder::BlockVisitor& visit) {
+Step SmallModel::train(bool first, Probe* probe, const Decoder::BlockVisitor& visit) {
   std::memset(losses_.data(), 0xff, static_cast<size_t>(losses_.bytes()));
-  if (from_zero) std::memset(gradients_.data(), 0, static_cast<size_t>(gradients_.bytes()));
+  StepContext step_context = context(stream_, arena_, probe);
+  step_context.first_gradients = first;
+  if (first) {
+    for (const Parameter& p : decoder_.layout().parameters())
+      std::memset(gradients_.view().at({p.offset}), 0xff,
+                  static_cast<size_t>(p.elements() * size_of(how_.precision.wide)));
+    zero_summed_gradients(stream_, decoder_.layout(), gradients_);
+  }
   arena_.rewind();
-  decoder_.train(context(stream_, arena_, probe), losses_, kGradientScale, how_.policy, visit);
+  decoder_.train(step_context, losses_, kGradientScale, how_.policy, visit);
   stream_.synchronize();
 
   Step step{.losses = losses_now()};

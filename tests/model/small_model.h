@@ -75,8 +75,8 @@ class SmallModel {
   const Stream& planning() const { return planning_; }
   std::vector<SlotCost> slot_costs() const;
 
-  /// Forward and backward, from zero gradients or on top of what is there.
-  Step train(bool from_zero = true, Probe* probe = nullptr, const Decoder::BlockVisitor& visit = {});
+  /// Forward and backward, of the first gradients or on top of what is there.
+  Step train(bool first = true, Probe* probe = nullptr, const Decoder::BlockVisitor& visit = {});
   /// The losses of the forward alone, with the same dropout.
   std::vector<double> losses();
 

@@ -15,7 +15,7 @@ using harness::Tensor;
 struct Problem {
   int64 N = 1, C = 1, V = 1;
   DType dtype = DType::f32;
-  bool bias = false, gradients = true, accumulators = true;
+  bool bias = false, gradients = true, accumulators = true, accumulate = true;
   float softcap = 0;
   harness::Layout layout = {};
 };
@@ -48,7 +48,8 @@ Case case_of(const Problem& p, uint64 seed = 1) {
                        {"targets", DType::i32, {p.N}, Role::in, [p](int64 n) { return target_of(n, p.V); }},
                        {"losses", DType::f32, {p.N}, Role::out},
                        {"dhidden", p.dtype, where(p.gradients, {p.N, p.C}), Role::out, nullptr, p.layout},
-                       {"dweight", DType::f32, where(sums, {p.V, p.C}), Role::inout, nullptr, p.layout},
+                       {"dweight", DType::f32, where(sums, {p.V, p.C}),
+                        p.accumulate ? Role::inout : Role::out, nullptr, p.layout},
                        {"dbias", DType::f32, where(sums && p.bias, {p.V}), Role::inout}},
           .call =
               [p](Stream& stream, const auto& v) {
@@ -61,7 +62,8 @@ Case case_of(const Problem& p, uint64 seed = 1) {
                                               .dweight = v[kDWeight],
                                               .dbias = v[kDBias],
                                               .softcap = p.softcap,
-                                              .gradient_scale = 0.125});
+                                              .gradient_scale = 0.125,
+                                              .accumulate_dweight = p.accumulate});
               },
           .seed = seed};
 }
@@ -74,6 +76,7 @@ RC_GTEST_PROP(LinearCrossEntropy, MatchesTheOracle, ()) {
   p.bias = *rc::gen::arbitrary<bool>();
   p.gradients = *rc::gen::arbitrary<bool>();
   p.accumulators = *rc::gen::arbitrary<bool>();
+  p.accumulate = p.N == 0 || *rc::gen::arbitrary<bool>();
   p.softcap = *rc::gen::element(0.0f, 2.5f);
   p.layout = {*rc::gen::inRange<int64>(0, 3), *rc::gen::inRange<int64>(0, 3)};
   RC_ASSERT(harness::mismatch(case_of(p, *rc::gen::arbitrary<uint64>()), tolerance_of(p.dtype),
@@ -84,6 +87,7 @@ RC_GTEST_PROP(LinearCrossEntropy, MatchesTheOracle, ()) {
 std::vector<Problem> large_problems() {
   return {{.N = 1100, .C = 33, .V = 257, .bias = true},
           {.N = 1100, .C = 33, .V = 257, .dtype = DType::bf16, .softcap = 4},
+          {.N = 1100, .C = 33, .V = 257, .dtype = DType::bf16, .accumulate = false},
           {.N = 130, .C = 20, .V = 66'000 / 2}};
 }
 
