@@ -9,6 +9,6 @@ namespace fovea {
 /// that it comes to execute, kernels that oneDNN generates, the run's journal and files on the heap; and per
 /// thread the operands that oneDNN packs, with what the heap keeps of them between calls. `width`: of the
 /// model's residual stream.
-int64 library_bytes(DType compute, int64 width, int threads);
+int64 library_bytes(Backend backend, DType compute, int64 width, int threads);
 
 }  // namespace fovea

@@ -103,7 +103,7 @@ TrainingPlan plan_training(const Decoder& decoder, const Config& config, Backend
   plan.host_bytes = n * 3 * size_of(DType::i32);
   plan.batch_bytes = plan.host_bytes + n * size_of(wide);
   plan.table_bytes = decoder.table_bytes();
-  plan.overhead_bytes = library_bytes(compute, decoder.shape().width, threads);
+  plan.overhead_bytes = library_bytes(backend, compute, decoder.shape().width, threads);
 
   const Planner planner(decoder, plan.shape, plan.precision, backend, threads);
   const Walk evaluation = planner.evaluate();

@@ -166,6 +166,7 @@ Journal Run::open_journal() {
   } else {
     load_initial_weights(job_.config, trainer_.decoder(), trainer_.state().weights(),
                          {dataset_, job_.first_sample, backend_named(job_.config.run.backend), threads_});
+    ::malloc_trim(0);  // of what the conversion held, before the first step takes its own
     trainer_.resume_at(0);
   }
   return Journal::create(path);
