@@ -51,27 +51,43 @@ void dropout_factors_row(const Dropout& dropout, uint64 first, int64 n, float* f
   }
 }
 
+/// A piece of a row; x f32 or absent; without factors nothing is dropped.
+template <class Y, class Out>
+HWY_INLINE void add_piece(const float* x, const Y* y, const float* factors, int64 n, Out* out) {
+  for_each_vector(n, [&](int64 i, auto part) HWY_ATTR {
+    F32V v = load_row(y + i, part);
+    if (factors) {
+      const F32V factor = load_row(factors + i, part);
+      v = hn::IfThenElseZero(hn::Gt(factor, hn::Zero(F32())), hn::Mul(v, factor));
+    }
+    store_row(x ? hn::Add(load_row(x + i, part), v) : v, out + i, part);
+  });
+}
+template <class Y>
+HWY_INLINE void add_piece(const float* x, const Y* y, const float* factors, int64 n, const View& out,
+                          void* to) {
+  if (out.dtype() == DType::f32)
+    add_piece(x, y, factors, n, static_cast<float*>(to));
+  else
+    add_piece(x, y, factors, n, static_cast<bf16*>(to));
+}
+
 /// out = x + factor * y, or out = factor * y where x is absent. (A dropped NaN is dropped: factor 0 selects.)
 void dropout_add_rows(const ResidualAdd& op, Range rows) {
   const int64 C = op.y.size(1);
   const bool drops = op.dropout.probability > 0;
-  HWY_ALIGN float x_buffer[kColumns], y_buffer[kColumns], factors[kColumns];
+  HWY_ALIGN float x_buffer[kColumns], factors[kColumns];
   for (int64 n = rows.begin; n < rows.end; ++n)
     for (int64 c = 0; c < C; c += kColumns) {
       const int64 columns = std::min(kColumns, C - c);
-      const float* y = read_row(op.y.dtype(), op.y.at({n, c}), columns, y_buffer);
+      const void* y = op.y.at({n, c});
       const float* x = op.x ? read_row(op.x.dtype(), op.x.at({n, c}), columns, x_buffer) : nullptr;
-      float* out = target_row(op.out.dtype(), op.out.at({n, c}), x_buffer);
       if (drops) dropout_factors_row(op.dropout, dropout_element(op.dropout, n, C, c), columns, factors);
-      for_each_vector(columns, [&](int64 i, auto part) HWY_ATTR {
-        F32V v = load_row(y + i, part);
-        if (drops) {
-          const F32V factor = load_row(factors + i, part);
-          v = hn::IfThenElseZero(hn::Gt(factor, hn::Zero(F32())), hn::Mul(v, factor));
-        }
-        store_row(x ? hn::Add(load_row(x + i, part), v) : v, out + i, part);
-      });
-      write_row(op.out.dtype(), op.out.at({n, c}), columns, out);
+      const float* kept = drops ? factors : nullptr;
+      if (op.y.dtype() == DType::f32)
+        add_piece(x, static_cast<const float*>(y), kept, columns, op.out, op.out.at({n, c}));
+      else
+        add_piece(x, static_cast<const bf16*>(y), kept, columns, op.out, op.out.at({n, c}));
     }
 }
 
