@@ -275,14 +275,17 @@ void multiply_panel(const MatMul& op, const Panel& panel, const uint32* b, uint3
   const int64 pairs = ceil_div(panel.sum.size(), 2);
   lay_out_any<kTileRows>(from, panel.rows, panel.sum, a);
   const bool first = panel.sum.begin == 0;
-  for (int64 column = panel.columns.begin; column < panel.columns.end; column += kTileColumns)
-    for (int64 row = panel.rows.begin; row < panel.rows.end; row += kTileRows) {
-      const Target target{static_cast<std::byte*>(op.c.at({row, column})),
-                          op.c.stride(0) * size_of(op.c.dtype()),
+  const int64 stride = op.c.stride(0) * size_of(op.c.dtype());  // bytes
+  for (int64 column = panel.columns.begin; column < panel.columns.end; column += kTileColumns) {
+    const void* bias = first && op.bias ? op.bias.at({column}) : nullptr;
+    std::byte* c = static_cast<std::byte*>(op.c.at({panel.rows.begin, column}));
+    for (int64 row = panel.rows.begin; row < panel.rows.end; row += kTileRows, c += kTileRows * stride) {
+      const Target target{c,
+                          stride,
                           op.c.dtype(),
                           std::min(kTileRows, panel.rows.end - row),
                           std::min(kTileColumns, panel.columns.end - column),
-                          first && op.bias ? op.bias.at({column}) : nullptr,
+                          bias,
                           op.bias.dtype(),
                           op.accumulate || !first};
       const auto tile = target.rows > 8   ? multiply_tile<12>
@@ -290,6 +293,7 @@ void multiply_panel(const MatMul& op, const Panel& panel, const uint32* b, uint3
                                           : multiply_tile<4>;
       tile(a + (row - panel.rows.begin) * pairs, b + (column - panel.first_column) * pairs, pairs, target);
     }
+  }
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ Libraries libraries_of(Backend backend, DType compute, int64 width) {
   if (compute == DType::bf16 && multiplies_pairs()) return {4600, 0, 2000};
   if (compute == DType::bf16)
     return width >= 384 ? Libraries{14000, 2300, 2700} : Libraries{14000, 100, 1200};
-  return width >= 160 ? Libraries{12900, 2000, 4200} : Libraries{12900, 400, 1100};
+  return width >= 160 ? Libraries{12900, 2000, 3000} : Libraries{12900, 400, 1100};
 }
 
 }  // namespace
