@@ -207,7 +207,8 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::Seen& seen
   // masked.
   const bool full = n % kWidth == 0 && keys.begin >= seen.all.begin && keys.end <= seen.all.end;
   const RowKeys row_keys{memory.first + row, memory.last + row};
-  const VisibleParts parts = full ? VisibleParts(n, keys) : VisibleParts(row_keys, round_up(n, kWidth), keys);
+  const VisibleParts parts(full ? VisibleHalves(n, keys)
+                                : VisibleHalves(row_keys, round_up(n, kWidth), keys));
   score_tile<Tiles>(u, row, parts, block, keys);
   const RowDepth row_depth = full ? RowDepth() : RowDepth(row_keys, n, keys, kWidth);
   const KeyDepth key_depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);

@@ -17,6 +17,7 @@
 #include "kernels/attention/cpu/quads-inl.h"
 #include "kernels/attention/cpu/scores-inl.h"
 #include "kernels/attention/cpu/tiles-inl.h"
+#include "kernels/attention/cpu/visible-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::HWY_NAMESPACE {
@@ -30,35 +31,35 @@ struct SoftmaxRows {
   float *most, *sum, *rescale;
 };
 
-/// Online softmax (Milakov & Gimelshein 2018) of a tile of scores, queries in lanes: s (keys, kQueries)
-/// becomes p = exp2(late s - most) with the new running maximum, as elements (keys / kWidth, kQueries), and
-/// the sum is carried over to it.
+/// Online softmax (Milakov & Gimelshein 2018) of keys of a tile, queries in lanes: their scores s (keys,
+/// kQueries) becomes p = exp2(late s - most) with the new running maximum, as elements (keys / kWidth,
+/// kQueries), and the sum is carried over to it.
 template <class Tiles, class D>
-HWY_INLINE void soften_lanes(D d, float* column, int64 keys, float late, const SoftmaxRows& softmax) {
+HWY_INLINE void soften_lanes(D d, float* column, Range keys, float late, const SoftmaxRows& softmax) {
   using V = hn::Vec<D>;
   const V none = hn::Set(d, -std::numeric_limits<float>::infinity()), factor = hn::Set(d, late);
   const auto score = [&](int64 key) HWY_ATTR { return hn::Load(d, column + key * kQueries); };
   const V old = hn::Load(d, softmax.most);
   V a = none, b = none;
-  int64 j = 0;
-  for (; j + 2 <= keys; j += 2) {
+  int64 j = keys.begin;
+  for (; j + 2 <= keys.end; j += 2) {
     a = hn::Max(a, score(j));
     b = hn::Max(b, score(j + 1));
   }
-  if (j < keys) a = hn::Max(a, score(j));
+  if (j < keys.end) a = hn::Max(a, score(j));
   const V now = hn::Max(old, hn::Mul(factor, hn::Max(a, b)));
   // A row that has seen nothing yet keeps -inf; measured from 0 its terms are exp2(-inf) = 0, not NaN.
   const V origin = hn::IfThenZeroElse(hn::Eq(now, none), now);
   const auto weight = [&](int64 key) HWY_ATTR { return exp2(d, hn::MulSub(factor, score(key), origin)); };
   const V fade = exp2(d, hn::Sub(old, origin));
   V even = hn::Mul(hn::Load(d, softmax.sum), fade), odd = hn::Zero(d);
-  for (j = 0; j + 2 <= keys; j += 2) {
+  for (j = keys.begin; j + 2 <= keys.end; j += 2) {
     const V p0 = weight(j), p1 = weight(j + 1);
     Tiles::store_pair(d, p0, p1, column, j);
     even = hn::Add(even, p0);
     odd = hn::Add(odd, p1);
   }
-  if (j < keys) {
+  if (j < keys.end) {
     const V p0 = weight(j);
     Tiles::store_last(d, p0, column, j);
     even = hn::Add(even, p0);
@@ -68,8 +69,9 @@ HWY_INLINE void soften_lanes(D d, float* column, int64 keys, float late, const S
   hn::Store(fade, d, softmax.rescale);
 }
 template <class Tiles>
-HWY_INLINE void soften(float* s, int64 keys, int64 lanes, float late, const SoftmaxRows& softmax) {
-  for_each_vector_of(lanes, [&](auto d, int64 lane) HWY_ATTR {
+HWY_INLINE void soften(float* s, Range keys, Range lanes, float late, const SoftmaxRows& softmax) {
+  for_each_vector_of(lanes.size(), [&](auto d, int64 i) HWY_ATTR {
+    const int64 lane = lanes.begin + i;
     soften_lanes<Tiles>(d, s + lane, keys, late,
                         {softmax.most + lane, softmax.sum + lane, softmax.rescale + lane});
   });
@@ -135,10 +137,10 @@ struct KeyTile {
   bool v_rows;  // v is rows of numbers, to be loaded across them
 };
 
-/// S^T = K Q^T of keys [keys) for so many columns of queries.
+/// S^T = K Q^T of keys [keys) for so many columns of queries, what they see of it.
 template <class Tiles>
 void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& tile, Range keys,
-                flash::Ahead& ahead) {
+                const VisibleHalves& halves, flash::Ahead& ahead) {
   const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
   const float* a = tile.k + (keys.begin - tile.keys.begin) * tile.k_stride;
   if (few) {
@@ -162,7 +164,7 @@ void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& t
                         .c = memory.scores,
                         .c_stride = kQueries,
                         .accumulate = false};
-  multiply<Tiles, Lies::along_rows, Across::packed>(product, ahead);
+  multiply_visible<Tiles>(VisibleParts(halves), product, ahead);
 }
 
 /// Adds keys [keys) of the tile to kQueries rows from `row` on.
@@ -174,12 +176,16 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const Ke
   const int64 n = std::min(kQueries, rows - row), lanes = product_columns(n);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   float* s = memory.scores;
-  score_keys<Tiles>(u, row, lanes, tile, keys, ahead);
-  if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
-  hide(row_keys, seen.all, keys, s);
-  soften<Tiles>(s, keys.size(), lanes, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
-  if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
   const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
+  const VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(row_keys, n, keys);
+  score_keys<Tiles>(u, row, lanes, tile, keys, halves, ahead);
+  if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
+  for (int64 h = 0; h * kHalf < n; ++h) {
+    const Range half{h * kHalf, std::min(lanes, (h + 1) * kHalf)};
+    hide(row_keys, keys.begin, halves.any[h], halves.all[h], half, s);
+    soften<Tiles>(s, halves.any[h], half, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
+  }
+  if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
   const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
   // O += P V
   const Product product{.M = n,

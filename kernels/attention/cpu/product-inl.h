@@ -172,7 +172,7 @@ HWY_NOINLINE void multiply(const Product& p) {
   multiply_all<Tiles, Kind<kLies>>(p, none);
 }
 /// Lines are asked for on the way, if any are left.
-template <class Tiles, Lies kLies, Across kAcross>
+template <class Tiles, Lies kLies, Across kAcross = Across::packed>
 HWY_NOINLINE void multiply(const Product& p, flash::Ahead& asked) {
   flash::Ahead ahead = asked;  // in registers
   if (ahead.left == 0) return multiply_all<Tiles, Kind<kLies, kAcross>>(p, ahead);

@@ -52,16 +52,18 @@ inline void adjust_scores(const Scores& scores, int64 keys, int64 lanes, float* 
     });
 }
 
-/// Scores (keys, kQueries) of keys that a query does not see become -inf. `all`: what every query sees.
-inline void hide(const RowKeys& row_keys, Range all, Range keys, float* s) {
+/// Scores (keys, kQueries) of these keys and lanes become -inf where a query does not see the key. `all`: the
+/// keys that each of the lanes sees. All are counted from the tile's first key.
+inline void hide(const RowKeys& row_keys, int64 first, Range keys, Range all, Range lanes, float* s) {
   const F32 d;
   const F32V none = hn::Set(d, -std::numeric_limits<float>::infinity());
   for (int64 j = keys.begin; j < keys.end; ++j) {
     if (j >= all.begin && j < all.end) j = all.end;
     if (j >= keys.end) break;
-    float* row = s + (j - keys.begin) * flash::kQueries;
-    for (int64 lane = 0; lane < flash::kQueries; lane += hn::MaxLanes(d))
-      hn::Store(hn::IfThenElse(sees(row_keys, lane, j), hn::Load(d, row + lane), none), d, row + lane);
+    float* row = s + j * flash::kQueries;
+    for (int64 lane = lanes.begin; lane < lanes.end; lane += hn::MaxLanes(d))
+      hn::Store(hn::IfThenElse(sees(row_keys, lane, first + j), hn::Load(d, row + lane), none), d,
+                row + lane);
   }
 }
 

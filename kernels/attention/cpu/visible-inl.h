@@ -12,25 +12,19 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::HWY_NAMESPACE {
 
-/// Some keys of a tile, counted from its first, and some lanes of its queries. `all`: the keys among them, in
-/// pairs, that every one of these queries sees.
-struct VisiblePart {
-  Range keys, lanes, all;
-};
+/// Queries that are scored together: half a tile, a vector of the widest instruction set.
+constexpr int64 kHalf = flash::kQueries / 2;
 
-/// What of a tile is scored: for each half of its queries, which is a vector of the widest instruction set,
-/// the keys that it sees. Blocks of kRowBlock keys are scored for a half as a whole or not at all, so that
-/// whatever RowDepth and KeyDepth let through has a score.
-class VisibleParts {
- public:
-  /// Of a tile that all of its rows see.
-  VisibleParts(int64 rows, Range keys) {
-    const Range whole{0, keys.size()};
-    add(whole, {0, rows > kHalf ? 2 * kHalf : kHalf}, whole);
+/// The keys of a tile, counted from its first, that some and that all queries of each half see: `any` in
+/// whole blocks of so many keys, `all` in pairs.
+struct VisibleHalves {
+  Range any[2], all[2];
+  /// Where all of so many rows see all keys.
+  VisibleHalves(int64 rows, Range keys) {
+    for (int64 h = 0; h * kHalf < rows; ++h) any[h] = all[h] = {0, keys.size()};
   }
-  VisibleParts(const RowKeys& row_keys, int64 rows, Range keys) {
-    Range any[2], all[2];
-    for (int64 h = 0; h < 2 && h * kHalf < rows; ++h) {
+  VisibleHalves(const RowKeys& row_keys, int64 rows, Range keys) {
+    for (int64 h = 0; h * kHalf < rows; ++h) {
       const flash::Seen seen = seen_by(row_keys, {h * kHalf, std::min(rows, (h + 1) * kHalf)});
       const Range some = intersection(seen.any, keys), every = intersection(seen.all, some);
       if (some.size() == 0) continue;
@@ -38,6 +32,20 @@ class VisibleParts {
                 std::min(keys.size(), round_up(some.end - keys.begin, kRowBlock))};
       all[h] = {round_up(every.begin - keys.begin, 2), (every.end - keys.begin) / 2 * 2};
     }
+  }
+};
+
+/// Keys and lanes of a tile, and which of these keys all of these lanes see.
+struct VisiblePart {
+  Range keys, lanes, all;
+};
+
+/// What of a tile is scored, as rectangles. Blocks of kRowBlock keys are scored for a half as a whole or not
+/// at all, so that whatever RowDepth and KeyDepth let through has a score.
+class VisibleParts {
+ public:
+  explicit VisibleParts(const VisibleHalves& halves) {
+    const auto& [any, all] = halves;
     const Range both = intersection(any[0], any[1]);
     add(both, {0, 2 * kHalf}, intersection(all[0], all[1]));
     for (int64 h = 0; h < 2; ++h) {
@@ -50,7 +58,6 @@ class VisibleParts {
   const VisiblePart* end() const { return parts_ + count_; }
 
  private:
-  static constexpr int64 kHalf = flash::kQueries / 2;
   void add(Range keys, Range lanes, Range all) {
     if (keys.size() <= 0) return;
     const int64 begin = std::clamp(all.begin, keys.begin, keys.end);
@@ -60,18 +67,19 @@ class VisibleParts {
   int count_ = 0;
 };
 
-/// C (M, kQueries) = A (M, K) B (K, kQueries), the visible parts alone.
-template <class Tiles>
-void multiply_visible(const VisibleParts& parts, Product product) {
+/// C (M, N) = A (M, K) B (K, N) for N columns of queries, the visible parts alone.
+template <class Tiles, class... Ahead>
+HWY_INLINE void multiply_visible(const VisibleParts& parts, Product product, Ahead&... ahead) {
+  const int64 columns = product.N;
   const float *a = product.a, *b = product.b;
   float* c = product.c;
   for (const VisiblePart& part : parts) {
     product.M = part.keys.size();
-    product.N = part.lanes.size();
+    product.N = std::min(columns, part.lanes.end) - part.lanes.begin;
     product.a = a + part.keys.begin * product.a_stride;
     product.b = b + part.lanes.begin;
     product.c = c + part.keys.begin * product.c_stride + part.lanes.begin;
-    multiply<Tiles, Lies::along_rows>(product);
+    multiply<Tiles, Lies::along_rows>(product, ahead...);
   }
 }
 
