@@ -87,7 +87,8 @@ inline void begin_backward(const BackwardUnit& u) {
   flash::find_keys(unit, {0, rows}, memory.first, memory.last);
   for (int64 row = 0; row < rows; row += kQueries) {
     memory.met[row / kQueries] = 0;
-    memory.seen[row / kQueries] = seen_by({memory.first, memory.last}, {row, std::min(rows, row + kQueries)});
+    memory.seen[row / kQueries] =
+        seen_by_tile({memory.first, memory.last}, {row, std::min(rows, row + kQueries)});
   }
   int64 r = 0;
   flash::lse_rows(op.problem, unit, op.lse).for_each({0, rows}, [&](const std::byte* lse) {
@@ -200,18 +201,20 @@ void score_tile(const BackwardUnit& u, int64 row, const VisibleParts& parts, int
 }
 
 template <class Tiles>
-void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::Seen& seen, int64 block, Range keys) {
+void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::SeenTile& seen, int64 block,
+              Range keys) {
   constexpr int64 kWidth = Tiles::kWidth;
   const auto& [op, unit, memory, dq, scores, D, Dv, E, Ev, rows] = u;
   // The last of an odd number of rows shares its elements with one that is not there, which must then be
   // masked.
-  const bool full = n % kWidth == 0 && keys.begin >= seen.all.begin && keys.end <= seen.all.end;
-  const RowKeys row_keys{memory.first + row, memory.last + row};
-  const VisibleParts parts(full ? VisibleHalves(n, keys)
-                                : VisibleHalves(row_keys, round_up(n, kWidth), keys));
-  score_tile<Tiles>(u, row, parts, block, keys);
-  const RowDepth row_depth = full ? RowDepth() : RowDepth(row_keys, n, keys, kWidth);
-  const KeyDepth key_depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
+  const bool odd = n % kWidth != 0,
+             full = !odd && keys.begin >= seen.rows.all.begin && keys.end <= seen.rows.all.end;
+  VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(seen, n, keys);
+  if (odd) halves.all[(n - 1) / kHalf] = {};
+  score_tile<Tiles>(u, row, VisibleParts(halves), block, keys);
+  const RowDepth row_depth =
+      full ? RowDepth() : RowDepth({memory.first + row, memory.last + row}, seen, n, keys, kWidth);
+  const KeyDepth key_depth = full ? KeyDepth() : KeyDepth(seen, n, keys, kWidth);
   // forward: O = P V, so dV += P^T dO
   multiply<Tiles, Lies::along_rows>({.M = keys.size(),
                                      .N = Dv,
@@ -277,9 +280,9 @@ void backward_block(const BackwardUnit& u, Range block) {
   Tiles::pack_along(flash::key_rows(unit, op.v), block, op.problem.v_dim, memory.v);
   clear_keys(u, block.size());
   for (int64 row = 0; row < rows; row += kQueries) {
-    const flash::Seen& seen = memory.seen[row / kQueries];
+    const flash::SeenTile& seen = memory.seen[row / kQueries];
     const int64 n = std::min(kQueries, rows - row);
-    const Range keys = intersection(seen.any, block);
+    const Range keys = intersection(seen.rows.any, block);
     if (keys.size() == 0) continue;
     if (planted(Bug::group_not_summed) && row <= rows - unit.queries.size()) clear_keys(u, block.size());
     pack_queries<Tiles>(u, row, n);

@@ -125,7 +125,7 @@ void begin_forward(const ForwardUnit& u) {
   }
   flash::find_keys(unit, unit.rows, memory.first, memory.last);
   for (int64 r = 0; r < rows; r += kQueries)
-    memory.seen[r / kQueries] = seen_by({memory.first, memory.last}, {r, std::min(rows, r + kQueries)});
+    memory.seen[r / kQueries] = seen_by_tile({memory.first, memory.last}, {r, std::min(rows, r + kQueries)});
   std::memset(memory.out, 0, static_cast<size_t>(round_up(rows, kQueries) * Dv) * sizeof(float));
 }
 
@@ -169,15 +169,15 @@ void score_keys(const ForwardUnit& u, int64 row, int64 columns, const KeyTile& t
 
 /// Adds keys [keys) of the tile to kQueries rows from `row` on.
 template <class Tiles>
-void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const KeyTile& tile, Range keys,
+void add_keys(const ForwardUnit& u, int64 row, const flash::SeenTile& seen, const KeyTile& tile, Range keys,
               flash::Ahead& ahead) {
   constexpr int64 kWidth = Tiles::kWidth;
   const auto& [op, unit, memory, scores, k, v, D, Dv, rows, few] = u;
   const int64 n = std::min(kQueries, rows - row), lanes = product_columns(n);
   const RowKeys row_keys{memory.first + row, memory.last + row};
   float* s = memory.scores;
-  const bool full = keys.begin >= seen.all.begin && keys.end <= seen.all.end;
-  const VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(row_keys, n, keys);
+  const bool full = keys.begin >= seen.rows.all.begin && keys.end <= seen.rows.all.end;
+  const VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(seen, n, keys);
   score_keys<Tiles>(u, row, lanes, tile, keys, halves, ahead);
   if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
   for (int64 h = 0; h * kHalf < n; ++h) {
@@ -186,7 +186,7 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::Seen& seen, const Ke
     soften<Tiles>(s, halves.any[h], half, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
   }
   if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
-  const KeyDepth depth = full ? KeyDepth() : KeyDepth(row_keys, n, keys, kWidth);
+  const KeyDepth depth = full ? KeyDepth() : KeyDepth(seen, n, keys, kWidth);
   // O += P V
   const Product product{.M = n,
                         .N = Dv,
@@ -316,8 +316,8 @@ template <class Tiles>
 void add_tile(const ForwardUnit& u, const KeyTile& tile, Range next, flash::Ahead* of_all) {
   const int64 row_tiles = ceil_div(u.rows, kQueries);
   for (int64 i = 0; i < row_tiles; ++i) {
-    const flash::Seen& seen = u.memory.seen[i];
-    const Range keys = intersection(seen.any, tile.keys);
+    const flash::SeenTile& seen = u.memory.seen[i];
+    const Range keys = intersection(seen.rows.any, tile.keys);
     if (keys.size() == 0) continue;
     flash::Ahead own;
     if (!of_all) own = ahead_of(u, next, 1, i, row_tiles);

@@ -15,8 +15,8 @@ class Carver {
     return piece;
   }
   int32* ints(int64 n) { return reinterpret_cast<int32*>(floats(n)); }
-  Seen* seen(int64 n) {
-    return reinterpret_cast<Seen*>(floats(n * static_cast<int64>(sizeof(Seen) / sizeof(float))));
+  SeenTile* seen(int64 n) {
+    return reinterpret_cast<SeenTile*>(floats(n * static_cast<int64>(sizeof(SeenTile) / sizeof(float))));
   }
   int64 used() const { return used_; }
 
@@ -37,7 +37,7 @@ struct ForwardMemory {
   float *most, *sum;    // (R)
   float* rescale;       // (kQueries)
   int32 *first, *last;  // (R) visible keys [first, last)
-  Seen* seen;           // (R / kQueries)
+  SeenTile* seen;       // (R / kQueries)
   ForwardMemory() = default;
   ForwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
   /// What each head of a unit has for itself: q, out, most, sum, first, last, seen.
@@ -66,7 +66,7 @@ struct BackwardMemory {
   float* delta;               // (R) of tiles that were met
   int32* met;                 // (R / kQueries) whether delta and dq have been begun
   int32 *first, *last;        // (R)
-  Seen* seen;                 // (R / kQueries)
+  SeenTile* seen;             // (R / kQueries)
   float* dq;                  // (R, D)
   BackwardMemory(Carver& carver, const AttentionProblem& problem, const Units& units);
 };

@@ -19,8 +19,7 @@ enum class Lies { along_rows, along_columns };
 /// How B does: packed, or rows of numbers as memory has them (Tiles::load_across).
 enum class Across { packed, rows };
 
-/// Rows of C that one run of the micro-kernel makes.
-constexpr int64 kRowBlock = 8;
+using flash::kRowBlock;
 /// As many as the registers hold beside two vectors of B: 32 of them, or 16.
 constexpr int kRows = hn::MaxLanes(F32()) == 16 ? 8 : 4;
 

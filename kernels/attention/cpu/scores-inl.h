@@ -78,9 +78,9 @@ HWY_INLINE Range in_elements(Range numbers, int64 width) {
 struct KeyDepth {
   Range blocks[flash::kQueries / kRowBlock];
   KeyDepth() = default;
-  KeyDepth(const RowKeys& row_keys, int64 rows, Range keys, int64 width) {
+  KeyDepth(const flash::SeenTile& tile, int64 rows, Range keys, int64 width) {
     for (int64 r = 0; r < rows; r += kRowBlock) {
-      const Range seen = intersection(seen_by(row_keys, {r, std::min(rows, r + kRowBlock)}).any, keys);
+      const Range seen = intersection(tile.blocks[r / kRowBlock].any, keys);
       blocks[r / kRowBlock] = in_elements({seen.begin - keys.begin, seen.end - keys.begin}, width);
     }
   }
@@ -90,11 +90,16 @@ struct KeyDepth {
 struct RowDepth {
   Range blocks[flash::kKeys / kRowBlock];
   RowDepth() = default;
-  RowDepth(const RowKeys& row_keys, int64 rows, Range keys, int64 width) {
+  RowDepth(const RowKeys& row_keys, const flash::SeenTile& tile, int64 rows, Range keys, int64 width) {
     for (int64 j = keys.begin; j < keys.end; j += kRowBlock) {
       const int64 end = std::min(keys.end, j + kRowBlock);
       const auto blind = [&](int64 r) { return row_keys.last[r] <= j || row_keys.first[r] >= end; };
+      const auto blind_block = [&](int64 r) {
+        const Range& any = tile.blocks[r / kRowBlock].any;
+        return any.end <= j || any.begin >= end;
+      };
       Range seen{0, rows};
+      while (seen.begin + kRowBlock < seen.end && blind_block(seen.begin)) seen.begin += kRowBlock;
       while (seen.begin < seen.end && blind(seen.begin)) ++seen.begin;
       while (seen.end > seen.begin && blind(seen.end - 1)) --seen.end;
       blocks[(j - keys.begin) / kRowBlock] = in_elements(seen, width);

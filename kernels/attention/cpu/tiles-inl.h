@@ -184,6 +184,22 @@ HWY_INLINE Range intersection(Range a, Range b) {
   return {begin, std::max(begin, std::min(a.end, b.end))};
 }
 
+HWY_INLINE flash::Seen seen_by_both(const flash::Seen& a, const flash::Seen& b) {
+  const Range all = intersection(a.all, b.all);
+  if (a.any.size() == 0) return {b.any, all};
+  if (b.any.size() == 0) return {a.any, all};
+  return {{std::min(a.any.begin, b.any.begin), std::max(a.any.end, b.any.end)}, all};
+}
+/// Of the at most kQueries rows of a tile.
+HWY_INLINE flash::SeenTile seen_by_tile(const RowKeys& keys, Range rows) {
+  flash::SeenTile tile;
+  for (int64 r = rows.begin, i = 0; r < rows.end; r += flash::kRowBlock, ++i) {
+    tile.blocks[i] = seen_by(keys, {r, std::min(rows.end, r + flash::kRowBlock)});
+    tile.rows = i == 0 ? tile.blocks[0] : seen_by_both(tile.rows, tile.blocks[i]);
+  }
+  return tile;
+}
+
 /// Lanes of queries [lane, lane + vector) that see this key.
 HWY_INLINE hn::Mask<F32> sees(const RowKeys& keys, int64 lane, int64 key) {
   const I32 d;

@@ -30,9 +30,16 @@ int64 key_block(const AttentionProblem& problem);
 /// 2 where the problem is computed in pairs of bf16, 1 where in f32.
 int64 tile_width(const AttentionProblem& problem);
 
+/// Rows of a product that one run of the micro-kernel makes.
+constexpr int64 kRowBlock = 8;
+
 /// Keys that at least one of some rows sees, and keys that every one sees.
 struct Seen {
   Range any, all;
+};
+/// The same of the rows of a tile, and of each block of them.
+struct SeenTile {
+  Seen rows, blocks[kQueries / kRowBlock];
 };
 
 }  // namespace fovea::flash

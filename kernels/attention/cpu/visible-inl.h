@@ -14,6 +14,7 @@ namespace fovea::HWY_NAMESPACE {
 
 /// Queries that are scored together: half a tile, a vector of the widest instruction set.
 constexpr int64 kHalf = flash::kQueries / 2;
+static_assert(kHalf == 2 * kRowBlock);
 
 /// The keys of a tile, counted from its first, that some and that all queries of each half see: `any` in
 /// whole blocks of so many keys, `all` in pairs.
@@ -23,9 +24,10 @@ struct VisibleHalves {
   VisibleHalves(int64 rows, Range keys) {
     for (int64 h = 0; h * kHalf < rows; ++h) any[h] = all[h] = {0, keys.size()};
   }
-  VisibleHalves(const RowKeys& row_keys, int64 rows, Range keys) {
+  VisibleHalves(const flash::SeenTile& tile, int64 rows, Range keys) {
     for (int64 h = 0; h * kHalf < rows; ++h) {
-      const flash::Seen seen = seen_by(row_keys, {h * kHalf, std::min(rows, (h + 1) * kHalf)});
+      const flash::Seen *blocks = tile.blocks + h * 2,
+                        seen = rows > h * kHalf + kRowBlock ? seen_by_both(blocks[0], blocks[1]) : blocks[0];
       const Range some = intersection(seen.any, keys), every = intersection(seen.all, some);
       if (some.size() == 0) continue;
       any[h] = {(some.begin - keys.begin) / kRowBlock * kRowBlock,
