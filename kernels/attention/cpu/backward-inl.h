@@ -210,7 +210,7 @@ void add_keys(const BackwardUnit& u, int64 row, int64 n, const flash::SeenTile& 
   const bool odd = n % kWidth != 0,
              full = !odd && keys.begin >= seen.rows.all.begin && keys.end <= seen.rows.all.end;
   VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(seen, n, keys);
-  if (odd) halves.all[(n - 1) / kHalf] = {};
+  if (odd) halves.of[halves.count - 1].all = {};
   score_tile<Tiles>(u, row, VisibleParts(halves), block, keys);
   const RowDepth row_depth =
       full ? RowDepth() : RowDepth({memory.first + row, memory.last + row}, seen, n, keys, kWidth);

@@ -180,10 +180,10 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::SeenTile& seen, cons
   const VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(seen, n, keys);
   score_keys<Tiles>(u, row, lanes, tile, keys, halves, ahead);
   if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
-  for (int64 h = 0; h * kHalf < n; ++h) {
-    const Range half{h * kHalf, std::min(lanes, (h + 1) * kHalf)};
-    hide(row_keys, keys.begin, halves.any[h], halves.all[h], half, s);
-    soften<Tiles>(s, halves.any[h], half, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
+  for (const auto& [half, any, all] : halves) {
+    const Range present{half.begin, std::min(half.end, lanes)};
+    hide(row_keys, keys.begin, any, all, present, s);
+    soften<Tiles>(s, any, present, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
   }
   if (!planted(Bug::missing_rescale)) rescale_rows(memory.rescale, n, Dv, memory.out + row * Dv);
   const KeyDepth depth = full ? KeyDepth() : KeyDepth(seen, n, keys, kWidth);

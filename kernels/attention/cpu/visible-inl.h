@@ -16,25 +16,34 @@ namespace fovea::HWY_NAMESPACE {
 constexpr int64 kHalf = flash::kQueries / 2;
 static_assert(kHalf == 2 * kRowBlock);
 
-/// The keys of a tile, counted from its first, that some and that all queries of each half see: `any` in
-/// whole blocks of so many keys, `all` in pairs.
+/// Lanes of a tile, and the keys, counted from the tile's first, that some and that all of them see: `any` in
+/// whole blocks of kRowBlock, so that whatever RowDepth and KeyDepth let through has a score; `all` in pairs.
+struct VisibleHalf {
+  Range lanes, any, all;
+};
+
+/// The halves of a tile; where all rows see all keys, or are so few, it is one piece.
 struct VisibleHalves {
-  Range any[2], all[2];
-  /// Where all of so many rows see all keys.
+  VisibleHalf of[2];
+  int count = 1;
   VisibleHalves(int64 rows, Range keys) {
-    for (int64 h = 0; h * kHalf < rows; ++h) any[h] = all[h] = {0, keys.size()};
+    const Range whole{0, keys.size()};
+    of[0] = {{0, rows > kHalf ? 2 * kHalf : kHalf}, whole, whole};
   }
-  VisibleHalves(const flash::SeenTile& tile, int64 rows, Range keys) {
-    for (int64 h = 0; h * kHalf < rows; ++h) {
+  VisibleHalves(const flash::SeenTile& tile, int64 rows, Range keys) : count(rows > kHalf ? 2 : 1) {
+    for (int64 h = 0; h < count; ++h) {
       const flash::Seen *blocks = tile.blocks + h * 2,
                         seen = rows > h * kHalf + kRowBlock ? seen_by_both(blocks[0], blocks[1]) : blocks[0];
+      of[h].lanes = {h * kHalf, (h + 1) * kHalf};
       const Range some = intersection(seen.any, keys), every = intersection(seen.all, some);
       if (some.size() == 0) continue;
-      any[h] = {(some.begin - keys.begin) / kRowBlock * kRowBlock,
-                std::min(keys.size(), round_up(some.end - keys.begin, kRowBlock))};
-      all[h] = {round_up(every.begin - keys.begin, 2), (every.end - keys.begin) / 2 * 2};
+      of[h].any = {(some.begin - keys.begin) / kRowBlock * kRowBlock,
+                   std::min(keys.size(), round_up(some.end - keys.begin, kRowBlock))};
+      of[h].all = {round_up(every.begin - keys.begin, 2), (every.end - keys.begin) / 2 * 2};
     }
   }
+  const VisibleHalf* begin() const { return of; }
+  const VisibleHalf* end() const { return of + count; }
 };
 
 /// Keys and lanes of a tile, and which of these keys all of these lanes see.
@@ -42,18 +51,20 @@ struct VisiblePart {
   Range keys, lanes, all;
 };
 
-/// What of a tile is scored, as rectangles. Blocks of kRowBlock keys are scored for a half as a whole or not
-/// at all, so that whatever RowDepth and KeyDepth let through has a score.
+/// What of a tile is scored, as rectangles.
 class VisibleParts {
  public:
   explicit VisibleParts(const VisibleHalves& halves) {
-    const auto& [any, all] = halves;
-    const Range both = intersection(any[0], any[1]);
-    add(both, {0, 2 * kHalf}, intersection(all[0], all[1]));
-    for (int64 h = 0; h < 2; ++h) {
-      const Range lanes{h * kHalf, (h + 1) * kHalf};
-      add({any[h].begin, std::min(any[h].end, both.begin)}, lanes, all[h]);
-      add({std::max(any[h].begin, both.end), any[h].end}, lanes, all[h]);
+    const VisibleHalf &first = halves.of[0], &second = halves.of[1];
+    if (halves.count == 1) {
+      add(first.any, first.lanes, first.all);
+      return;
+    }
+    const Range both = intersection(first.any, second.any);
+    add(both, {0, 2 * kHalf}, intersection(first.all, second.all));
+    for (const auto& [lanes, any, all] : halves) {
+      add({any.begin, std::min(any.end, both.begin)}, lanes, all);
+      add({std::max(any.begin, both.end), any.end}, lanes, all);
     }
   }
   const VisiblePart* begin() const { return parts_; }
