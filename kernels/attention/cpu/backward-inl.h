@@ -184,7 +184,6 @@ void score_tile(const BackwardUnit& u, int64 row, const VisibleParts& parts, int
                                   .c = memory.dp,
                                   .c_stride = kQueries,
                                   .accumulate = false});
-  if (scores.adjusted()) adjust_scores(scores, keys.size(), kQueries, memory.s, memory.slope);
   const SoftTile tile{{memory.first + row, memory.last + row},
                       memory.lse + row,
                       memory.delta + row,
@@ -194,6 +193,7 @@ void score_tile(const BackwardUnit& u, int64 row, const VisibleParts& parts, int
                       memory.dp,
                       scores.cap > 0 ? memory.slope : nullptr};
   for (const auto& [scored, lanes, all] : parts) {
+    if (scores.adjusted()) adjust_scores(scores, scored, lanes, memory.s, memory.slope);
     soften_keys<true>(Tiles(), tile, {scored.begin, all.begin}, lanes, memory);
     soften_keys<false>(Tiles(), tile, all, lanes, memory);
     soften_keys<true>(Tiles(), tile, {all.end, scored.end}, lanes, memory);

@@ -179,9 +179,9 @@ void add_keys(const ForwardUnit& u, int64 row, const flash::SeenTile& seen, cons
   const bool full = keys.begin >= seen.rows.all.begin && keys.end <= seen.rows.all.end;
   const VisibleHalves halves = full ? VisibleHalves(n, keys) : VisibleHalves(seen, n, keys);
   score_keys<Tiles>(u, row, lanes, tile, keys, halves, ahead);
-  if (scores.adjusted()) adjust_scores(scores, keys.size(), lanes, s, nullptr);
   for (const auto& [half, any, all] : halves) {
     const Range present{half.begin, std::min(half.end, lanes)};
+    if (scores.adjusted()) adjust_scores(scores, any, present, s, nullptr);
     hide(row_keys, keys.begin, any, all, present, s);
     soften<Tiles>(s, any, present, scores.late, {memory.most + row, memory.sum + row, memory.rescale});
   }

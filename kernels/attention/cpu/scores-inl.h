@@ -35,18 +35,19 @@ struct Scores {
   bool adjusted() const { return early != 1 || cap > 0; }
 };
 
-/// The first `lanes` of s (keys, kQueries) = early * s, or cap * tanh(early * s); where capped and wanted,
-/// slope = d(s / log2(e)) / d(scale q.k) = 1 - tanh^2.
-inline void adjust_scores(const Scores& scores, int64 keys, int64 lanes, float* s, float* slope) {
-  for (int64 j = 0; j < keys; ++j)
-    for_each_vector_of(lanes, [&](auto d, int64 lane) HWY_ATTR {
-      const int64 i = j * flash::kQueries + lane;
+/// These keys and lanes of s (keys, kQueries) = early * s, or cap * tanh(early * s); where capped and wanted,
+/// slope = d(s / log2(e)) / d(scale q.k) = 1 - tanh^2. What was not scored is left alone: it may be anything.
+inline void adjust_scores(const Scores& scores, Range keys, Range lanes, float* s, float* slope) {
+  for (int64 j = keys.begin; j < keys.end; ++j)
+    for_each_vector_of(lanes.size(), [&](auto d, int64 lane) HWY_ATTR {
+      const int64 i = j * flash::kQueries + lanes.begin + lane;
       const auto x = hn::Mul(hn::Set(d, scores.early), hn::Load(d, s + i));
       if (scores.cap == 0) {
         hn::Store(x, d, s + i);
         return;
       }
-      const auto t = hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x));
+      const auto nan = hn::IsNaN(x);  // not to be rounded to an integer within
+      const auto t = hn::IfThenElse(nan, x, hn::Tanh(d, hn::IfThenZeroElse(nan, x)));
       hn::Store(hn::Mul(hn::Set(d, scores.cap), t), d, s + i);
       if (slope) hn::Store(hn::NegMulAdd(t, t, hn::Set(d, 1.0f)), d, slope + i);
     });
