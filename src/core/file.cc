@@ -25,7 +25,6 @@ class Descriptor {
     if (fd_ >= 0) ::close(fd_);
   }
   int get() const { return fd_; }
-  void close() { ::close(std::exchange(fd_, -1)); }
 
  private:
   int fd_;
@@ -131,30 +130,52 @@ void remove_abandoned_temporaries(const std::filesystem::path& directory, std::s
   }
 }
 
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(path_) {
+  remove_abandoned_temporaries(directory_of(path_), path_.filename().string());
+  temporary_ += fmt::format("{}{}", kTemporaryMark, ::getpid());
+  descriptor_ = open_temporary(temporary_);
+  if (descriptor_ < 0) fail_to_write(path_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::unlink(temporary_.c_str());
+  ::close(descriptor_);
+}
+
+void AtomicFile::fail() const { fail_to_write(path_, errno); }
+
+void AtomicFile::append(std::span<const std::byte> data) {
+  while (!data.empty()) {
+    const ssize_t n = ::write(descriptor_, data.data(), data.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail();
+    data = data.subspan(static_cast<size_t>(n));
+  }
+}
+
+void AtomicFile::replace(int64 offset, std::span<const std::byte> data) {
+  while (!data.empty()) {
+    const ssize_t n = ::pwrite(descriptor_, data.data(), data.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail();
+    data = data.subspan(static_cast<size_t>(n));
+    offset += n;
+  }
+}
+
+void AtomicFile::commit() {
+  // Renamed while the lock is held: closed before, it would be anybody's to remove.
+  if (::fsync(descriptor_) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) fail();
+  ::close(std::exchange(descriptor_, -1));  // what could fail has been synced
+  sync_to_disk(directory_of(path_));
+}
+
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts) {
-  remove_abandoned_temporaries(directory_of(path), path.filename().string());
-  std::filesystem::path temporary = path;
-  temporary += fmt::format("{}{}", kTemporaryMark, ::getpid());
-  Descriptor file(open_temporary(temporary));
-  const auto fail = [&] {
-    const int reason = errno;
-    ::unlink(temporary.c_str());
-    fail_to_write(path, reason);
-  };
-  if (file.get() < 0) fail();
-  for (std::span<const std::byte> part : parts) {
-    while (!part.empty()) {
-      const ssize_t n = ::write(file.get(), part.data(), part.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail();
-      part = part.subspan(static_cast<size_t>(n));
-    }
-  }
-  // Renamed while the lock is held: closed before, it would be anybody's to remove.
-  if (::fsync(file.get()) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) fail();
-  file.close();  // what could fail has been synced
-  sync_to_disk(directory_of(path));
+  AtomicFile file(path);
+  for (const std::span<const std::byte> part : parts) file.append(part);
+  file.commit();
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data) {

@@ -12,9 +12,28 @@ namespace fovea {
 /// The whole file; throws UserError (input) naming it and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes beside `path`, syncs, renames over it and syncs the directory: whoever reads `path` sees the old
-/// file or the new one, whole. Removes what a killed process left of such a write. Throws UserError with the
-/// system's reason and leaves the old file as it was: interrupted where there is no space, else failed.
+/// A file that is there whole or not at all: written beside `path`, and at commit() synced, renamed over it
+/// and its directory synced. Whoever reads `path` sees the old file or the new one. What is not committed is
+/// removed, also what a killed process left of such a write. Throws UserError with the system's reason and
+/// leaves the old file as it was: interrupted where there is no space, else failed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+  void append(std::span<const std::byte> data);
+  /// Writes over what was appended already, from byte `offset` on.
+  void replace(int64 offset, std::span<const std::byte> data);
+  void commit();
+
+ private:
+  [[noreturn]] void fail() const;
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+};
+
+/// The same at once.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> data);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 /// The parts one after another.

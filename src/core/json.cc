@@ -1,0 +1,63 @@
+#include "core/json.h"
+
+#include <set>
+#include <vector>
+
+#include "core/error.h"
+
+namespace fovea {
+namespace {
+
+using Json = nlohmann::json;
+constexpr int kDeepest = 64;
+
+std::string dumped(const Json& value) { return value.dump(-1, ' ', true, Json::error_handler_t::replace); }
+
+// Looks at each event of the parser; keeps everything.
+class Watch {
+ public:
+  explicit Watch(const std::string& name) : name_(name) {}
+
+  bool operator()(int depth, Json::parse_event_t event, const Json& parsed) {
+    if (depth > kDeepest) fail_input("{}: its JSON nests deeper than {}", name_, kDeepest);
+    if (event == Json::parse_event_t::object_start) open_.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_.pop_back();
+    if (event == Json::parse_event_t::key &&
+        !open_.back().insert(parsed.get_ref<const std::string&>()).second)
+      fail_input("{}: its JSON gives {} twice", name_, dumped(parsed));
+    return true;
+  }
+
+ private:
+  const std::string& name_;
+  std::vector<std::set<std::string>> open_;  // keys of each object that is not closed yet
+};
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& name) {
+  Watch watch(name);
+  try {
+    return Json::parse(text, [&](int depth, Json::parse_event_t event, Json& parsed) {
+      return watch(depth, event, parsed);
+    });
+  } catch (const Json::parse_error& error) {
+    fail_input("{}: not valid JSON, at byte {}", name, error.byte);
+  } catch (const Json::exception&) {  // a number beyond what double holds
+    fail_input("{}: not valid JSON", name);
+  }
+}
+
+std::string printable(std::string_view text, size_t longest) {
+  const std::string line = dumped(Json(std::string(text.substr(0, longest))));
+  return line.substr(1, line.size() - 2);
+}
+
+std::string printable_json(const Json& value) {
+  constexpr size_t kLongest = 60;
+  std::string text = dumped(value);
+  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
+  return text;
+}
+
+}  // namespace fovea
