@@ -29,10 +29,9 @@ void run(Execution& execution, const RopeTable& op) {
   execution.parallel_for(ceil_div(P, kRows), [&](int64 part, int) {
     for (int64 p = part * kRows; p < P && p < (part + 1) * kRows; ++p)
       for (int64 i = 0; i < planes; ++i) {
-        const double exponent = static_cast<double>(i) / static_cast<double>(planes);
-        const double angle = static_cast<double>(p) * std::pow(op.theta, -exponent);
-        store(op.cosine, {p, i}, std::cos(angle));
-        store(op.sine, {p, i}, std::sin(angle));
+        const double angle = static_cast<double>(p) * op.frequencies[static_cast<size_t>(i)];
+        store(op.cosine, {p, i}, op.multiplier * std::cos(angle));
+        store(op.sine, {p, i}, op.multiplier * std::sin(angle));
       }
   });
 }

@@ -22,7 +22,8 @@ void rope(Stream& stream, const Rope& op) {
 
 void rope_table(Stream& stream, const RopeTable& op) {
   FOVEA_CHECK(op.cosine.rank() == 2, "rope_table: cosine is {}, wanted (P, R / 2)", op.cosine.describe());
-  FOVEA_CHECK(op.theta > 0, "rope_table: theta is {}", op.theta);
+  FOVEA_CHECK(static_cast<int64>(op.frequencies.size()) == op.cosine.size(1),
+              "rope_table: {} frequencies for {} planes", op.frequencies.size(), op.cosine.size(1));
   expect(op.sine, "rope_table: sine", {op.cosine.size(0), op.cosine.size(1)}, op.cosine.dtype());
   expect_f32(stream, op.cosine, "rope_table: cosine");
   // Once per run and in f64 whatever the storage: every backend shares it.

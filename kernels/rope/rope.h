@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "core/stream.h"
 
 namespace fovea {
@@ -10,7 +12,7 @@ namespace fovea {
 /// x, y (N, H, D) of one dtype f32 | bf16 (f64), any strides but the innermost, y may be x; positions (N)
 /// i32; cosine, sine (P, R / 2) f32 | f64 with every position < P. The first R elements of a head are
 /// rotated, the others copied. Pairs are (i, i + R / 2), or (2 i, 2 i + 1) when interleaved. `inverse`
-/// rotates backwards: the gradient.
+/// rotates backwards, which is the gradient also where cosine and sine carry a factor.
 struct Rope {
   View x, positions, cosine, sine;  // in
   View y;                           // out
@@ -18,10 +20,11 @@ struct Rope {
 };
 void rope(Stream& stream, const Rope& op);
 
-/// Fills cosine and sine (P, R / 2): angles p * theta^(-2 i / R), phases computed in f64.
+/// Fills cosine and sine (P, R / 2): those of the angles p * frequencies[i], times the multiplier, in f64.
 struct RopeTable {
-  View cosine, sine;  // out
-  double theta = 10000;
+  View cosine, sine;                // out
+  std::vector<double> frequencies;  // (R / 2), radians per position
+  double multiplier = 1;
 };
 void rope_table(Stream& stream, const RopeTable& op);
 

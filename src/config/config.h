@@ -11,6 +11,8 @@ namespace fovea {
 /// default, range and unit; these structs only hold the values.
 
 struct ModelConfig {
+  bool operator==(const ModelConfig&) const = default;
+
   std::string family = "llama";  // llama mistral qwen2 qwen3 gpt2 neox gemma gemma2
   int64 layers = 4, width = 256, q_heads = 8;
   int64 kv_heads = 0;                     // 0: as q_heads
@@ -25,11 +27,20 @@ struct ModelConfig {
   std::vector<std::string> attention;  // kind per layer, repeated: "full", "window"; empty: the family's
   double attention_scale = -1;         // of the scores; -1: the family's
   double attention_softcap = -1, logit_softcap = -1;  // 0: none; -1: the family's
-  double norm_epsilon = -1;                           // -1: the family's
-  std::string norm = "family";                        // family rms_norm layer_norm
-  std::string activation = "family";                  // family silu relu gelu gelu_tanh
-  std::string gated = "family";                       // family yes no (likewise the next ones)
-  std::string position = "family";                    // family rope learned none
+  std::string rope_type = "default";  // default linear ntk dynamic yarn longrope llama3 proportional
+  double rope_factor = -1;            // of the context; -1: context / rope_original_context, or 1
+  int64 rope_original_context = 0;    // context that the frequencies were trained for; 0: context
+  double rope_attention_factor = -1;  // yarn longrope: of cosine and sine; -1: the type's formula
+  double rope_beta_fast = 32, rope_beta_slow = 1;              // yarn
+  bool rope_truncate = true;                                   // yarn
+  double rope_mscale = 0, rope_mscale_all_dim = 0;             // yarn; 0: none
+  double rope_low_freq_factor = 1, rope_high_freq_factor = 4;  // llama3
+  std::vector<double> rope_short_factors, rope_long_factors;   // longrope, one per plane
+  double norm_epsilon = -1;                                    // -1: the family's
+  std::string norm = "family";                                 // family rms_norm layer_norm
+  std::string activation = "family";                           // family silu relu gelu gelu_tanh
+  std::string gated = "family";                                // family yes no (likewise the next ones)
+  std::string position = "family";                             // family rope learned none
   std::string qkv_bias = "family", out_bias = "family", mlp_bias = "family";
   std::string tie_embeddings = "family", qk_norm = "family", parallel_residual = "family";
   std::string embedding_scale = "family";

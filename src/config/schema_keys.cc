@@ -130,6 +130,50 @@ std::vector<ConfigKey> model_size_keys() {
   };
 }
 
+// Formulas: model/rope.h.
+std::vector<ConfigKey> model_rope_keys() {
+  std::vector<ConfigKey> keys = {
+      {"model.rope_type",
+       model<&M::rope_type>,
+       "how the rotary frequencies are changed for a longer context",
+       "",
+       {},
+       {"default", "linear", "ntk", "dynamic", "yarn", "longrope", "llama3", "proportional"}},
+      {"model.rope_factor", model<&M::rope_factor>,
+       "by how much the context grows; -1: model.context / rope_original_context (yarn, longrope), 1 "
+       "(proportional)",
+       "", or_else(-1, above(0))},
+      {"model.rope_original_context", model<&M::rope_original_context>,
+       "dynamic, yarn, longrope, llama3: context that the frequencies were trained for; 0: model.context",
+       "tokens", within(0, kMaxContext)},
+      {"model.rope_attention_factor", model<&M::rope_attention_factor>,
+       "yarn, longrope: factor of cosine and sine; -1: the type's formula", "", or_else(-1, above(0))},
+      {"model.rope_beta_fast", model<&M::rope_beta_fast>,
+       "yarn: planes that turn more often than this over the original context keep their frequency", "turns",
+       above(0)},
+      {"model.rope_beta_slow", model<&M::rope_beta_slow>,
+       "yarn: planes that turn less often than this have theirs divided by the factor", "turns", above(0)},
+      {"model.rope_truncate", model<&M::rope_truncate>,
+       "yarn: the ramp between them begins and ends at "
+       "whole planes"},
+      {"model.rope_mscale", model<&M::rope_mscale>,
+       "yarn: with rope_mscale_all_dim, weighs the factor of cosine and sine; 0: none", "", at_least(0)},
+      {"model.rope_mscale_all_dim", model<&M::rope_mscale_all_dim>,
+       "yarn: what that factor is divided by, weighed likewise; 0: nothing", "", at_least(0)},
+      {"model.rope_low_freq_factor", model<&M::rope_low_freq_factor>,
+       "llama3: planes with fewer turns over the original context are divided by the factor", "turns",
+       above(0)},
+      {"model.rope_high_freq_factor", model<&M::rope_high_freq_factor>,
+       "llama3: planes with more turns keep their frequency", "turns", above(0)},
+      {"model.rope_short_factors", model<&M::rope_short_factors>,
+       "longrope: divisors of each plane's frequency in sequences up to the original context", "", above(0)},
+      {"model.rope_long_factors", model<&M::rope_long_factors>, "longrope: the same in longer ones", "",
+       above(0)},
+  };
+  for (ConfigKey& key : keys) key.silent_default = true;
+  return keys;
+}
+
 std::vector<ConfigKey> model_part_keys() {
   return {
       {"model.norm_epsilon", model<&M::norm_epsilon>, "epsilon of the norms; -1: the family's", "",
@@ -406,8 +450,8 @@ std::vector<ConfigKey> gqa_keys() {
 const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> all;
-    for (auto table : {study_keys, model_size_keys, model_part_keys, data_keys, recipe_keys, step_keys,
-                       init_and_run_keys, gqa_keys}) {
+    for (auto table : {study_keys, model_size_keys, model_rope_keys, model_part_keys, data_keys, recipe_keys,
+                       step_keys, init_and_run_keys, gqa_keys}) {
       std::vector<ConfigKey> rows = table();
       std::ranges::move(rows, std::back_inserter(all));
     }

@@ -66,20 +66,56 @@ void check_heads(const ModelConfig& model, const Check& check) {
                  "{} KV heads do not divide model.q_heads = {}", heads, model.q_heads);
 }
 
+// What each type of RoPE needs, in heads of which `dims` elements are rotated.
+void check_rope_type(const ModelConfig& model, int64 dims, const Check& check) {
+  const std::string& type = model.rope_type;
+  const auto is = [&](std::initializer_list<std::string_view> types) {
+    return std::ranges::find(types, type) != types.end();
+  };
+  check.expect(model.rope_factor > 0 || !is({"linear", "ntk", "dynamic", "llama3"}), "model.rope_type",
+               "set model.rope_factor, by how much the context grows");
+  check.expect(type != "yarn" || model.rope_factor > 0 || model.rope_original_context > 0, "model.rope_type",
+               "set model.rope_factor or model.rope_original_context, to say how much the context grows");
+  check.expect(dims > 2 || !is({"ntk", "dynamic"}), "model.rope_type",
+               "changes the base by a power of d / (d - 2), and {} elements are rotated", dims);
+  if (type == "yarn") {
+    check.expect(model.rope_beta_fast > model.rope_beta_slow,
+                 check.set_one("model.rope_beta_fast", "model.rope_beta_slow"),
+                 "model.rope_beta_fast = {} must be above model.rope_beta_slow = {}", model.rope_beta_fast,
+                 model.rope_beta_slow);
+    check.expect(model.rope_theta > 1, "model.rope_theta", "yarn needs a base above 1");
+  }
+  if (type == "llama3")
+    check.expect(model.rope_high_freq_factor > model.rope_low_freq_factor,
+                 check.set_one("model.rope_high_freq_factor", "model.rope_low_freq_factor"),
+                 "model.rope_high_freq_factor = {} must be above model.rope_low_freq_factor = {}",
+                 model.rope_high_freq_factor, model.rope_low_freq_factor);
+  if (type != "longrope") return;
+  for (const auto& [path, factors] : {std::pair("model.rope_short_factors", &model.rope_short_factors),
+                                      {"model.rope_long_factors", &model.rope_long_factors}})
+    check.expect(static_cast<int64>(factors->size()) == dims / 2, path,
+                 "longrope needs one number for each of the {} planes of a head", dims / 2);
+  check.expect(model.rope_original_context != 1, "model.rope_original_context",
+               "longrope divides by its logarithm: set it to what the model was trained for");
+}
+
 void check_rope(const ModelConfig& model, const Check& check) {
   const bool rotates = model.position == "rope" || (model.position == "family" && model.family != "gpt2");
+  check.expect(rotates || model.rope_type == "default", "model.rope_type",
+               "the model has no RoPE: leave it out, or set model.position = \"rope\"");
   if (!rotates) return;
   const int64 head_dim = model.head_dim ? model.head_dim : model.width / model.q_heads;
   const double of_family = model.family == "neox" ? 0.25 : 1;
   const double part = model.rope_fraction < 0 ? of_family : model.rope_fraction;
   const std::string_view path =
       model.head_dim ? "model.head_dim" : check.set_one("model.width", "model.q_heads");
-  check.expect(part < 1 || head_dim % 2 == 0, path,
+  check.expect((part < 1 && model.rope_type != "proportional") || head_dim % 2 == 0, path,
                "heads of width {} are odd, and RoPE rotates pairs: make it even", head_dim);
   check.expect(std::floor(part * static_cast<double>(head_dim)) >= 2,
                check.set_one("model.rope_fraction", path),
                "RoPE has no pair to rotate in {} of a head of width {}: set model.position = \"none\"", part,
                head_dim);
+  check_rope_type(model, static_cast<int64>(part * static_cast<double>(head_dim)) / 2 * 2, check);
 }
 
 void check_windows(const ModelConfig& model, const Check& check) {

@@ -101,14 +101,18 @@ class Group {
 }  // namespace
 
 std::vector<RotationBlock> key_blocks(const DecoderShape& shape) {
-  const int64 rotated = shape.position == PositionKind::rope ? shape.rope.dims : 0, planes = rotated / 2;
+  const RopeShape rope = shape.position == PositionKind::rope ? shape.rope : RopeShape{};
   std::vector<RotationBlock> blocks;
-  for (int64 i = 0; i < planes; ++i)
-    blocks.push_back(
-        {shape.rope.interleaved ? std::vector<int64>{2 * i, 2 * i + 1} : std::vector<int64>{i, i + planes},
-         true});
   RotationBlock rest;
-  for (int64 i = rotated; i < shape.head_dim; ++i) rest.dims.push_back(i);
+  for (int64 i = 0; i < rope.dims / 2; ++i) {
+    const int64 first = rope.interleaved ? 2 * i : i;
+    const int64 second = rope.interleaved ? 2 * i + 1 : i + rope.dims / 2;
+    if (i < rope.planes)
+      blocks.push_back({{first, second}, true});
+    else
+      rest.dims.insert(rest.dims.end(), {first, second});
+  }
+  for (int64 i = rope.dims; i < shape.head_dim; ++i) rest.dims.push_back(i);
   if (!rest.dims.empty()) blocks.push_back(std::move(rest));
   return blocks;
 }

@@ -2,103 +2,20 @@
 
 #include <cmath>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "core/file.h"
+#include "convert/hugging_face_rope.h"
+#include "convert/json_keys.h"
 
 namespace fovea {
 namespace {
 
-using Json = nlohmann::json;
-
-/// A JSON object of the file whose members are asked for by key, kind and range. null is as good as absent.
-class Keys {
- public:
-  Keys(std::string path, Json json) : path_(std::move(path)), json_(std::move(json)) {
-    if (!json_.is_object()) fail_input("{}: not a JSON object", path_);
-  }
-
-  bool has(const char* key) const { return find(key) != nullptr; }
-  bool is_null(const char* key) const { return json_.contains(key) && !has(key); }
-
-  int64 integer(const char* key, std::optional<int64> otherwise = {}, int64 most = kLargest) const {
-    const Json* value = find(key);
-    if (!value && otherwise) return *otherwise;
-    if (!value || !value->is_number_integer() || *value < 1 || *value > most)
-      fail_input("{}: {} must be an integer from 1 to {}, it is {}", path_, key, most, text(value));
-    return value->get<int64>();
-  }
-  double number(const char* key, std::optional<double> otherwise = {}) const {
-    const Json* value = find(key);
-    if (!value && otherwise) return *otherwise;
-    if (!value || !value->is_number() || !std::isfinite(value->get<double>()) || value->get<double>() <= 0)
-      fail_input("{}: {} must be a positive number, it is {}", path_, key, text(value));
-    return value->get<double>();
-  }
-  bool boolean(const char* key, bool otherwise) const {
-    const Json* value = find(key);
-    if (!value) return otherwise;
-    if (!value->is_boolean()) fail_input("{}: {} must be true or false, it is {}", path_, key, text(value));
-    return value->get<bool>();
-  }
-  std::string string(const char* key, std::optional<std::string> otherwise = {}) const {
-    const Json* value = find(key);
-    if (!value && otherwise) return *otherwise;
-    if (!value || !value->is_string())
-      fail_input("{}: {} must be a string, it is {}", path_, key, text(value));
-    return value->get<std::string>();
-  }
-  std::vector<std::string> strings(const char* key) const {
-    const Json* value = find(key);
-    if (!value || !value->is_array()) fail_input("{}: {} must be a list, it is {}", path_, key, text(value));
-    std::vector<std::string> strings;
-    for (const Json& item : *value) {
-      if (!item.is_string()) fail_input("{}: {} must hold strings, there is {}", path_, key, text(&item));
-      strings.push_back(item.get<std::string>());
-    }
-    return strings;
-  }
-  Keys object(const char* key) const {
-    return has(key) ? Keys(path_, *find(key)) : Keys(path_, Json::object());
-  }
-
-  template <class... A>
-  [[noreturn]] void fail(fmt::format_string<A...> format, A&&... a) const {
-    fail_input("{}: {}", path_, fmt::format(format, std::forward<A>(a)...));
-  }
-
- private:
-  static constexpr int64 kLargest = int64{1} << 24;
-
-  const Json* find(const char* key) const {
-    const auto found = json_.find(key);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
-  }
-  static std::string text(const Json* value) {
-    if (!value) return "absent";
-    std::string text = value->dump(-1, ' ', true, Json::error_handler_t::replace);
-    if (text.size() > 60) text = text.substr(0, 60) + "...";
-    return text;
-  }
-
-  std::string path_;
-  Json json_;
-};
-
-// A string from outside goes into one line of text.
-std::string printable(const std::string& text) {
-  const std::string line = Json(text.substr(0, 40)).dump(-1, ' ', true, Json::error_handler_t::replace);
-  return line.substr(1, line.size() - 2);
-}
-
 std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
-std::string activation_of(const Keys& keys, const std::string& name) {
+std::string activation_of(const JsonKeys& keys, const std::string& name) {
   if (name == "silu" || name == "swish") return "silu";
   if (name == "relu") return "relu";
   if (name == "gelu") return "gelu";
@@ -107,21 +24,8 @@ std::string activation_of(const Keys& keys, const std::string& name) {
             printable(name));
 }
 
-// transformers 5 has rope_parameters {rope_type, rope_theta, ...}, 4 had rope_theta beside rope_scaling
-// {rope_type or type, ...} or null.
-void read_rope(const Keys& keys, ModelConfig& model, const char* old_theta, const char* old_fraction,
-               double fraction) {
-  const Keys rope = keys.object(keys.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
-  const std::string type = rope.string("rope_type", rope.string("type", "default"));
-  if (type != "default") keys.fail("rope_type \"{}\" is not supported: only default is", printable(type));
-  model.rope_theta = rope.number("rope_theta", keys.number(old_theta, 10000));
-  model.rope_fraction = rope.number("partial_rotary_factor", keys.number(old_fraction, fraction));
-  if (model.rope_fraction > 1)
-    keys.fail("{} rotates {} of a head: at most 1", old_fraction, model.rope_fraction);
-}
-
 // Which layers have a window: layer_types names each; before there was such a list, the model type knew.
-void read_windows(const Keys& keys, ModelConfig& model, const std::function<bool(int64)>& has_window) {
+void read_windows(const JsonKeys& keys, ModelConfig& model, const std::function<bool(int64)>& has_window) {
   std::vector<std::string> kinds;
   if (keys.has("layer_types")) {
     for (const std::string& type : keys.strings("layer_types")) {
@@ -142,7 +46,7 @@ void read_windows(const Keys& keys, ModelConfig& model, const std::function<bool
       keys.fail("sliding_window is absent, and there are layers with one");
 }
 
-void read_sizes(const Keys& keys, ModelConfig& model) {
+void read_sizes(const JsonKeys& keys, ModelConfig& model) {
   model.layers = keys.integer("num_hidden_layers", {}, 1024);
   model.width = keys.integer("hidden_size");
   model.q_heads = keys.integer("num_attention_heads", {}, 1024);
@@ -151,20 +55,20 @@ void read_sizes(const Keys& keys, ModelConfig& model) {
   model.context = keys.integer("max_position_embeddings");
 }
 
-void read_head_dim(const Keys& keys, ModelConfig& model, std::optional<int64> otherwise) {
+void read_head_dim(const JsonKeys& keys, ModelConfig& model, std::optional<int64> otherwise) {
   if (!keys.has("head_dim") && !otherwise && model.width % model.q_heads != 0)
     keys.fail("hidden_size = {} is no multiple of num_attention_heads = {}", model.width, model.q_heads);
   model.head_dim = keys.integer("head_dim", otherwise ? *otherwise : model.width / model.q_heads, 4096);
 }
 
 // What llama, mistral, qwen and gemma share.
-ModelConfig read_llama_like(const Keys& keys, const std::string& family, std::optional<int64> head_dim,
+ModelConfig read_llama_like(const JsonKeys& keys, const std::string& family, std::optional<int64> head_dim,
                             bool tied) {
   ModelConfig model;
   model.family = family;
   read_sizes(keys, model);
   read_head_dim(keys, model, head_dim);
-  read_rope(keys, model, "rope_theta", "partial_rotary_factor", 1);
+  read_rope(keys, model);
   model.norm_epsilon = keys.number("rms_norm_eps", 1e-6);
   model.activation = activation_of(keys, keys.string("hidden_act", "silu"));
   model.tie_embeddings = yes_no(keys.boolean("tie_word_embeddings", tied));
@@ -175,17 +79,17 @@ ModelConfig read_llama_like(const Keys& keys, const std::string& family, std::op
   return model;
 }
 
-void read_llama(const Keys& keys, HuggingFaceConfig& config) {
+void read_llama(const JsonKeys& keys, HuggingFaceConfig& config) {
   config.model = read_llama_like(keys, "llama", {}, false);
 }
 
-void read_mistral(const Keys& keys, HuggingFaceConfig& config) {
+void read_mistral(const JsonKeys& keys, HuggingFaceConfig& config) {
   config.model = read_llama_like(keys, "mistral", {}, false);
   config.model.sliding_window = keys.is_null("sliding_window") ? 0 : keys.integer("sliding_window", 4096);
   read_windows(keys, config.model, [](int64) { return true; });
 }
 
-void read_qwen(const Keys& keys, HuggingFaceConfig& config) {
+void read_qwen(const JsonKeys& keys, HuggingFaceConfig& config) {
   ModelConfig& model = config.model;
   const bool qwen2 = config.model_type == "qwen2";
   model = read_llama_like(keys, config.model_type, qwen2 ? std::nullopt : std::optional<int64>(128), false);
@@ -201,14 +105,14 @@ void read_qwen(const Keys& keys, HuggingFaceConfig& config) {
   read_windows(keys, model, [first](int64 layer) { return layer >= first; });
 }
 
-void read_gemma(const Keys& keys, HuggingFaceConfig& config) {
+void read_gemma(const JsonKeys& keys, HuggingFaceConfig& config) {
   config.model = read_llama_like(keys, config.model_type, 256, true);
   // The first Gemma files say "gelu" and mean the tanh one; hidden_activation came to say so.
   const std::string name = keys.string("hidden_activation", keys.string("hidden_act", "gelu_pytorch_tanh"));
   config.model.activation = activation_of(keys, name == "gelu" ? "gelu_pytorch_tanh" : name);
 }
 
-void read_gemma2(const Keys& keys, HuggingFaceConfig& config) {
+void read_gemma2(const JsonKeys& keys, HuggingFaceConfig& config) {
   read_gemma(keys, config);
   ModelConfig& model = config.model;
   model.sliding_window = keys.integer("sliding_window", 4096);
@@ -223,7 +127,7 @@ void read_gemma2(const Keys& keys, HuggingFaceConfig& config) {
   config.query_scale = static_cast<float>(std::sqrt(static_cast<double>(model.head_dim) / scalar));
 }
 
-void read_gpt2(const Keys& keys, HuggingFaceConfig& config) {
+void read_gpt2(const JsonKeys& keys, HuggingFaceConfig& config) {
   ModelConfig& model = config.model;
   model.family = "gpt2";
   model.layers = keys.integer("n_layer", {}, 1024);
@@ -242,7 +146,7 @@ void read_gpt2(const Keys& keys, HuggingFaceConfig& config) {
     keys.fail("scale_attn_by_inverse_layer_idx is not supported");
 }
 
-void read_neox(const Keys& keys, HuggingFaceConfig& config) {
+void read_neox(const JsonKeys& keys, HuggingFaceConfig& config) {
   ModelConfig& model = config.model;
   model.family = "neox";
   read_sizes(keys, model);
@@ -250,7 +154,7 @@ void read_neox(const Keys& keys, HuggingFaceConfig& config) {
     keys.fail("num_key_value_heads differs from num_attention_heads: not supported");
   if (keys.has("head_dim")) keys.fail("head_dim is not supported");
   read_head_dim(keys, model, {});
-  read_rope(keys, model, "rotary_emb_base", "rotary_pct", 0.25);
+  read_rope(keys, model);
   model.norm_epsilon = keys.number("layer_norm_eps", 1e-5);
   model.activation = activation_of(keys, keys.string("hidden_act", "gelu"));
   model.tie_embeddings = yes_no(keys.boolean("tie_word_embeddings", false));
@@ -258,21 +162,10 @@ void read_neox(const Keys& keys, HuggingFaceConfig& config) {
   model.parallel_residual = yes_no(keys.boolean("use_parallel_residual", true));
 }
 
-void expect_consistent(const Keys& keys, const ModelConfig& model) {
+void expect_consistent(const JsonKeys& keys, const ModelConfig& model) {
   if (model.q_heads % model.kv_heads != 0)
     keys.fail("num_key_value_heads = {} does not divide num_attention_heads = {}", model.kv_heads,
               model.q_heads);
-  const bool rotary = model.family != "gpt2";
-  const int64 rotated = static_cast<int64>(model.rope_fraction * static_cast<double>(model.head_dim));
-  if (rotary && rotated % 2 != 0) keys.fail("{} elements of a head cannot be rotated in pairs", rotated);
-}
-
-Json parse(const std::filesystem::path& path) {
-  try {
-    return Json::parse(read_file(path));
-  } catch (const Json::exception&) {
-    fail_input("{}: not valid JSON", path.string());
-  }
 }
 
 }  // namespace
@@ -280,12 +173,12 @@ Json parse(const std::filesystem::path& path) {
 HuggingFaceConfig read_hugging_face_config(const std::filesystem::path& path) {
   struct Type {
     std::string_view name;
-    void (*read)(const Keys&, HuggingFaceConfig&);
+    void (*read)(const JsonKeys&, HuggingFaceConfig&);
   };
   static constexpr Type kTypes[] = {{"llama", read_llama}, {"mistral", read_mistral}, {"qwen2", read_qwen},
                                     {"qwen3", read_qwen},  {"gemma", read_gemma},     {"gemma2", read_gemma2},
                                     {"gpt2", read_gpt2},   {"gpt_neox", read_neox}};
-  const Keys keys(path.string(), parse(path));
+  const JsonKeys keys = JsonKeys::of_file(path);
   HuggingFaceConfig config;
   config.model_type = keys.string("model_type");
   config.vocabulary = keys.integer("vocab_size");

@@ -1,14 +1,13 @@
 #include "model/decoder.h"
 
-#include <algorithm>
-
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/rope/rope.h"
+#include "model/rope.h"
 
 namespace fovea {
 
-Decoder::Decoder(const DecoderShape& shape, int64 positions, DType wide) : shape_(shape) {
+Decoder::Decoder(const DecoderShape& shape, int64 length, DType wide) : shape_(shape) {
   embed_ = layout_.add_matrix("embed.weight", shape.vocab, shape.width, shape.init_std, shape.tie_embeddings);
   if (shape.position == PositionKind::learned)
     position_ = layout_.add_matrix("position.weight", shape.context, shape.width, shape.init_std);
@@ -17,11 +16,15 @@ Decoder::Decoder(const DecoderShape& shape, int64 positions, DType wide) : shape
   if (!shape.tie_embeddings)
     head_ = layout_.add_matrix("head.weight", shape.vocab, shape.width, shape.init_std, true);
   if (shape.position == PositionKind::rope && shape.rope.dims > 0) {
-    const int64 p = std::max(shape.context, positions);
+    const int64 p = length > 0 ? length : shape.context;
     cosine_ = Buffer(wide, {p, shape.rope.dims / 2});
     sine_ = Buffer(wide, {p, shape.rope.dims / 2});
     Stream stream(wide == DType::f64 ? Backend::reference : Backend::cpu);
-    rope_table(stream, {.cosine = cosine_, .sine = sine_, .theta = shape.rope.theta});
+    const RopeFrequencies frequencies = rope_frequencies(shape.rope, p);
+    rope_table(stream, {.cosine = cosine_,
+                        .sine = sine_,
+                        .frequencies = frequencies.radians,
+                        .multiplier = frequencies.multiplier});
   }
 }
 

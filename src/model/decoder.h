@@ -19,8 +19,9 @@ struct StepBuffers {
 /// It owns no weights: a StepContext brings them.
 class Decoder {
  public:
-  /// Positions run below max(shape.context, positions). `wide` is the dtype of the RoPE tables.
-  explicit Decoder(const DecoderShape& shape, int64 positions = 0, DType wide = DType::f32);
+  /// Reads sequences of up to `length` tokens (0: shape.context), the length in use for the types of RoPE
+  /// that go by it. `wide` is the dtype of the RoPE tables.
+  explicit Decoder(const DecoderShape& shape, int64 length = 0, DType wide = DType::f32);
 
   const DecoderShape& shape() const { return shape_; }
   const ParameterLayout& layout() const { return layout_; }

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "model/rope.h"
+
 namespace fovea {
 namespace {
 
@@ -29,8 +31,14 @@ const char* activation_text(ActivationKind kind) {
 std::string position_text(const DecoderShape& shape) {
   if (shape.position == PositionKind::none) return "none";
   if (shape.position == PositionKind::learned) return fmt::format("learned, {} of them", shape.context);
-  return fmt::format("RoPE, theta {:g}, {} of {} dimensions, {}", shape.rope.theta, shape.rope.dims,
-                     shape.head_dim, shape.rope.interleaved ? "interleaved" : "half-split");
+  const RopeScaling& scaling = shape.rope.scaling;
+  std::string scaled;
+  if (scaling.type != RopeType::plain)
+    scaled = fmt::format(", {} by {:g}", name_of(scaling.type), scaling.factor);
+  if (scaling.original_context > 0) scaled += fmt::format(" from {} positions", scaling.original_context);
+  return fmt::format("RoPE{}, theta {:g}, {} of {} dimensions, {}", scaled, shape.rope.theta,
+                     2 * shape.rope.planes, shape.head_dim,
+                     shape.rope.interleaved ? "interleaved" : "half-split");
 }
 
 std::string layers_text(const DecoderShape& shape) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/rope.h"
 
 namespace fovea {
 namespace {
@@ -21,7 +22,6 @@ DecoderShape sizes(const ModelConfig& config) {
   shape.hidden = config.hidden;
   shape.context = config.context;
   shape.attention_scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
-  shape.rope.theta = config.rope_theta;
   shape.dropout = static_cast<float>(config.dropout);
   shape.init_std = config.init_std;
   return shape;
@@ -51,11 +51,6 @@ std::vector<Mask> masks_of(const ModelConfig& config, const std::vector<std::str
 
 std::vector<std::string> full_or_window(const ModelConfig& config) {
   return {config.sliding_window > 0 ? "window" : "full"};
-}
-
-int64 rotated_dims(const ModelConfig& config, int64 head_dim, double family_fraction) {
-  const double fraction = config.rope_fraction < 0 ? family_fraction : config.rope_fraction;
-  return static_cast<int64>(fraction * static_cast<double>(head_dim)) / 2 * 2;
 }
 
 bool choose(const std::string& value, bool of_family) {
@@ -105,7 +100,6 @@ void override_family(DecoderShape& shape, const ModelConfig& config) {
   if (config.attention_scale > 0) shape.attention_scale = static_cast<float>(config.attention_scale);
   if (config.attention_softcap >= 0) shape.attention_softcap = static_cast<float>(config.attention_softcap);
   if (config.logit_softcap >= 0) shape.logit_softcap = static_cast<float>(config.logit_softcap);
-  shape.rope.interleaved = config.rope_interleaved;
 }
 
 }  // namespace
@@ -115,7 +109,7 @@ DecoderShape llama(const ModelConfig& config) {
   shape.norm = {NormKind::rms_norm, 1e-5f, 0};
   shape.hidden = gated_hidden(config);
   shape.tie_embeddings = false;
-  shape.rope.dims = rotated_dims(config, shape.head_dim, 1);
+  shape.rope = rope_shape(config, shape.head_dim, 1);
   shape.masks = masks_of(config, full_or_window(config));
   return shape;
 }
@@ -151,7 +145,7 @@ DecoderShape gpt2(const ModelConfig& config) {
   shape.position = PositionKind::learned;
   shape.qkv_bias = shape.out_bias = shape.mlp_bias = true;
   shape.tie_embeddings = true;
-  shape.rope.dims = rotated_dims(config, shape.head_dim, 1);
+  shape.rope = rope_shape(config, shape.head_dim, 1);
   shape.masks = masks_of(config, full_or_window(config));
   return shape;
 }
@@ -160,7 +154,7 @@ DecoderShape neox(const ModelConfig& config) {
   DecoderShape shape = gpt2(config);
   shape.activation = ActivationKind::gelu;
   shape.position = PositionKind::rope;
-  shape.rope.dims = rotated_dims(config, shape.head_dim, 0.25);
+  shape.rope = rope_shape(config, shape.head_dim, 0.25);
   shape.parallel_residual = true;
   shape.tie_embeddings = false;
   return shape;

@@ -56,14 +56,14 @@ TEST(Explain, TellsEveryValueAndItsOrigin) {
   const std::string text = folder.relative(explain(loaded));
   EXPECT_THAT(text, testing::StartsWith("x.toml: 4 runs \"x\" (* differs from the default)\n\n[study]\n"));
   EXPECT_THAT(text, HasSubstr("\n[model]\n"
-                              "  family               \"llama\"                      default\n"
-                              "* layers               2                            a.toml:1:16\n"
-                              "  width                256                          x.toml:2:15\n"));
+                              "  family                 \"llama\"                      default\n"
+                              "* layers                 2                            a.toml:1:16\n"
+                              "  width                  256                          x.toml:2:15\n"));
   EXPECT_THAT(
       text,
-      HasSubstr("\n* context              64 tokens                    command line: model.context=64\n"));
-  EXPECT_THAT(text, HasSubstr("\n* tokens               2000000 tokens               x.toml:3:16\n"));
-  EXPECT_THAT(text, HasSubstr("\n* lr                   swept                        see [sweep] below\n"));
+      HasSubstr("\n* context                64 tokens                    command line: model.context=64\n"));
+  EXPECT_THAT(text, HasSubstr("\n* tokens                 2000000 tokens               x.toml:3:16\n"));
+  EXPECT_THAT(text, HasSubstr("\n* lr                     swept                        see [sweep] below\n"));
   EXPECT_THAT(text, testing::EndsWith("\n[sweep]\n"
                                       "* train.clip = 1, 2  (x.toml:5:15)\n"
                                       "* train.beta1 = 0.8, 0.9  (x.toml:8:16)\n"

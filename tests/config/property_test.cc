@@ -89,7 +89,17 @@ Config consistent_config() {
   if (config.study.kind != "gqa" && *rc::gen::arbitrary<bool>())
     config.model.kv_heads_per_layer.assign(static_cast<size_t>(config.model.layers), config.model.q_heads);
   config.model.head_dim = 2 * *rc::gen::inRange<int64>(4, 1000);
-  config.model.rope_fraction = std::max(config.model.rope_fraction, 0.25);
+  config.model.rope_fraction = std::max(config.model.rope_fraction, 0.5);
+  const bool learned = config.model.position == "family" && config.model.family == "gpt2";
+  if (learned || config.model.position == "learned" || config.model.position == "none")
+    config.model.rope_type = "default";
+  config.model.rope_theta += 1;
+  config.model.rope_factor = std::abs(config.model.rope_factor);
+  config.model.rope_beta_fast += 2 * config.model.rope_beta_slow;
+  config.model.rope_high_freq_factor += 2 * config.model.rope_low_freq_factor;
+  const double rotated = config.model.rope_fraction * static_cast<double>(config.model.head_dim);
+  config.model.rope_short_factors.assign(static_cast<size_t>(rotated / 2), 2.5);
+  config.model.rope_long_factors = config.model.rope_short_factors;
   config.model.sliding_window += 1;
   config.train.sequence = std::min(config.train.sequence, config.model.context);
   config.train.grain = std::min(config.train.grain, config.train.batch);

@@ -40,6 +40,33 @@ TEST(Validate, ContradictionsAreToldAtTheKeyToChange) {
        "2 x.toml:1:23: model.rope_fraction is 0.03: RoPE has no pair to rotate in 0.03 of a head of width "
        "32: set "
        "model.position = \"none\""},
+      {"model.rope_type = \"yarn\"",
+       "2 x.toml:1:19: model.rope_type is \"yarn\": set model.rope_factor or model.rope_original_context, to "
+       "say how much the context grows"},
+      {"model.rope_type = \"linear\"",
+       "2 x.toml:1:19: model.rope_type is \"linear\": set model.rope_factor, by how much the context grows"},
+      {"model.family = \"gpt2\"\nmodel.rope_type = \"linear\"\nmodel.rope_factor = 2",
+       "2 x.toml:2:19: model.rope_type is \"linear\": the model has no RoPE: leave it out, or set "
+       "model.position = \"rope\""},
+      {"model.rope_type = \"ntk\"\nmodel.rope_factor = 2\nmodel.head_dim = 2",
+       "2 x.toml:1:19: model.rope_type is \"ntk\": changes the base by a power of d / (d - 2), and 2 "
+       "elements "
+       "are rotated"},
+      {"model.rope_type = \"yarn\"\nmodel.rope_factor = 2\nmodel.rope_beta_slow = 32",
+       "2 x.toml:3:24: model.rope_beta_slow is 32: model.rope_beta_fast = 32 must be above "
+       "model.rope_beta_slow = 32"},
+      {"model.rope_type = \"yarn\"\nmodel.rope_factor = 2\nmodel.rope_theta = 1",
+       "2 x.toml:3:20: model.rope_theta is 1: yarn needs a base above 1"},
+      {"model.rope_type = \"llama3\"\nmodel.rope_factor = 2\nmodel.rope_high_freq_factor = 0.5",
+       "2 x.toml:3:31: model.rope_high_freq_factor is 0.5: model.rope_high_freq_factor = 0.5 must be above "
+       "model.rope_low_freq_factor = 1"},
+      {"model.rope_type = \"longrope\"\nmodel.rope_short_factors = [1, 2]",
+       "2 x.toml:2:28: model.rope_short_factors is [1, 2]: longrope needs one number for each of the 16 "
+       "planes of a head"},
+      {"model.rope_type = \"longrope\"\nmodel.head_dim = 4\nmodel.rope_short_factors = [1, 2]\n"
+       "model.rope_long_factors = [1, 2]\nmodel.rope_original_context = 1",
+       "2 x.toml:5:31: model.rope_original_context is 1: longrope divides by its logarithm: set it to what "
+       "the model was trained for"},
       {"model.attention = [\"full\", \"window\"]",
        "2 x.toml:1:19: model.attention is [\"full\", \"window\"]: its window layers need "
        "model.sliding_window, the "

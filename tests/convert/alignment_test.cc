@@ -11,6 +11,7 @@
 #include "convert/gqa.h"
 #include "convert/head_alignment.h"
 #include "core/random.h"
+#include "model/families.h"
 #include "small_decoder.h"
 
 namespace fovea {
@@ -103,6 +104,27 @@ class Alignment : public testing::TestWithParam<DecoderCase> {
 };
 INSTANTIATE_TEST_SUITE_P(Cases, Alignment, testing::ValuesIn(decoder_cases()),
                          [](const auto& test) { return test.param.name; });
+
+// Planes that stand still mix freely with one another, not with those that turn.
+TEST(KeyBlocks, AreThePlanesThatTurn) {
+  const auto blocks_of = [](double fraction, bool interleaved) {
+    ModelConfig config;
+    config.head_dim = 8;
+    config.rope_type = "proportional";
+    config.rope_fraction = fraction;
+    config.rope_interleaved = interleaved;
+    std::vector<std::vector<int64>> dims;
+    for (const RotationBlock& block : key_blocks(decoder_shape(config, 13))) {
+      EXPECT_EQ(block.plane, block.dims.size() == 2);
+      dims.push_back(block.dims);
+    }
+    return dims;
+  };
+  using Dims = std::vector<std::vector<int64>>;
+  EXPECT_EQ(blocks_of(0.5, false), (Dims{{0, 4}, {1, 5}, {2, 6, 3, 7}}));
+  EXPECT_EQ(blocks_of(0.5, true), (Dims{{0, 1}, {2, 3}, {4, 5, 6, 7}}));
+  EXPECT_EQ(blocks_of(1, false), (Dims{{0, 4}, {1, 5}, {2, 6}, {3, 7}}));
+}
 
 TEST_P(Alignment, IdenticalHeadsBecomeOneWithoutLoss) {
   const Decoder source = decoder_of(config());

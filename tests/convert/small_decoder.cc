@@ -36,6 +36,14 @@ std::vector<DecoderCase> make_cases() {
     c.head_dim = 8, c.rope_fraction = 0.5;
     c.rope_interleaved = true;
   });
+  add("yarn", "llama", [](ModelConfig& c) {
+    c.rope_type = "yarn";
+    c.rope_factor = 4;
+  });
+  add("proportional", "llama", [](ModelConfig& c) {
+    c.head_dim = 8, c.rope_fraction = 0.5;
+    c.rope_type = "proportional";
+  });
   add("learned", "gpt2", [](ModelConfig&) {});
   add("no_positions", "llama", [](ModelConfig& c) { c.position = "none"; });
   add("biases", "qwen2", [](ModelConfig& c) { c.out_bias = "yes"; });

@@ -118,17 +118,49 @@ class PlainDecoder {
     if (shape_.position == PositionKind::learned) x = x + matrix("position.weight")[position];
     return dropped(x, row, 0);
   }
+  // The wavelength of plane i by itself, and what becomes of it in each type of RoPE.
+  double wavelength(size_t i) const {
+    const ModelConfig& config = model_.config();
+    const std::string& type = config.rope_type;
+    const auto d = static_cast<double>(shape_.rope.dims), plane = static_cast<double>(i);
+    const double s = config.rope_factor, context = static_cast<double>(config.rope_original_context),
+                 length = static_cast<double>(config.context);
+    double base = config.rope_theta;
+    if (type == "ntk") base *= std::pow(s, d / (d - 2));
+    if (type == "dynamic") base *= std::pow(s * length / context - s + 1, d / (d - 2));
+    const double wave = 2 * M_PI * std::pow(base, 2 * plane / d), turns = context / wave;
+    if (type == "linear") return wave * s;
+    if (type == "longrope") return wave * config.rope_long_factors[i];
+    if (type == "proportional") return plane < d * config.rope_fraction / 2 ? wave * s : INFINITY;
+    // Between the bounds YaRN goes by the number of the plane, Llama 3 by the turns.
+    double kept = 1;
+    if (type == "yarn") {
+      const auto at = [&](double t) { return d / 2 * std::log(context / (2 * M_PI * t)) / std::log(base); };
+      const double first = std::max(0.0, at(config.rope_beta_fast)), last = at(config.rope_beta_slow);
+      kept = plane <= first ? 1 : plane >= last ? 0 : (last - plane) / (last - first);
+    } else if (type == "llama3") {
+      const double low = config.rope_low_freq_factor, high = config.rope_high_freq_factor;
+      kept = turns >= high ? 1 : turns <= low ? 0 : (turns - low) / (high - low);
+    }
+    return 1 / (kept / wave + (1 - kept) / (wave * s));
+  }
+  double magnitude() const {
+    const ModelConfig& config = model_.config();
+    if (config.rope_type == "yarn") return 1 + std::log(config.rope_factor) / 10;
+    if (config.rope_type != "longrope") return 1;
+    return std::sqrt(1 + std::log(config.rope_factor) /
+                             std::log(static_cast<double>(config.rope_original_context)));
+  }
   void rotate(double* head, int32 position) const {
     if (shape_.position != PositionKind::rope) return;
     const auto dims = static_cast<size_t>(shape_.rope.dims);
     for (size_t i = 0; i < dims / 2; ++i) {
-      const double angle =
-          position * std::pow(shape_.rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
+      const double angle = 2 * M_PI * position / wavelength(i);
       double& a = head[shape_.rope.interleaved ? 2 * i : i];
       double& b = head[shape_.rope.interleaved ? 2 * i + 1 : i + dims / 2];
       const double a0 = a, b0 = b;
-      a = a0 * std::cos(angle) - b0 * std::sin(angle);
-      b = b0 * std::cos(angle) + a0 * std::sin(angle);
+      a = magnitude() * (a0 * std::cos(angle) - b0 * std::sin(angle));
+      b = magnitude() * (b0 * std::cos(angle) + a0 * std::sin(angle));
     }
   }
   // Projected, normed and rotated heads of one row.

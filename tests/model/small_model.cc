@@ -56,6 +56,36 @@ std::vector<ModelCase> make_cases() {
     c.config.rope_interleaved = true;
     c.config.rope_fraction = 0.5;
   });
+  const auto add_rope = [&](const std::string& type, auto change) {
+    add("llama_" + type, "llama", [&](ModelCase& c) {
+      c.config.head_dim = 8;
+      c.config.rope_type = type;
+      c.config.rope_factor = 4;
+      c.config.rope_original_context = 5;
+      change(c.config);
+    });
+  };
+  const auto as_it_is = [](ModelConfig&) {};
+  add_rope("linear", as_it_is);
+  add_rope("ntk", as_it_is);
+  add_rope("dynamic", as_it_is);
+  add_rope("yarn", [](ModelConfig& c) {
+    c.rope_theta = 10;
+    c.rope_beta_fast = 0.7;
+    c.rope_beta_slow = 0.2;
+    c.rope_truncate = false;
+  });
+  add_rope("longrope", [](ModelConfig& c) {
+    c.rope_short_factors = {1, 1, 1, 1};
+    c.rope_long_factors = {1, 1.5, 2.5, 4};
+    c.rope_interleaved = true;
+  });
+  add_rope("llama3", [](ModelConfig& c) {
+    c.rope_theta = 10;
+    c.rope_low_freq_factor = 0.2;
+    c.rope_high_freq_factor = 0.7;
+  });
+  add_rope("proportional", [](ModelConfig& c) { c.rope_fraction = 0.5; });
   add("llama_no_positions", "llama", [](ModelCase& c) { c.config.position = "none"; });
   add("llama_learned", "llama", [](ModelCase& c) { c.config.position = "learned"; });
   add("llama_attention_scale", "llama", [](ModelCase& c) { c.config.attention_scale = 1.25; });
@@ -131,6 +161,8 @@ ModelCase larger_case(const std::string& name) {
   c.config.hidden = 72;
   c.config.context = 67;
   c.config.head_dim = 0;
+  for (std::vector<double>* factors : {&c.config.rope_short_factors, &c.config.rope_long_factors})
+    if (!factors->empty()) factors->resize(6, 4);
   if (c.config.sliding_window) c.config.sliding_window = 21;
   if (!c.documents.empty()) c.documents = {0, 1, 60, 67, 134, 150, 201};
   return c;

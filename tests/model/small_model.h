@@ -64,6 +64,7 @@ class SmallModel {
 
   SmallModel(ModelCase model, const How& how);
 
+  const ModelConfig& config() const { return case_.config; }
   const Decoder& decoder() const { return decoder_; }
   const MemoryPlan& plan() const { return plan_; }
   View parameter(ParameterId id) const { return decoder_.layout().view(weights_, id); }

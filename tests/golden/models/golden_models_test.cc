@@ -18,9 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kModels[] = {"gemma_wide_heads", "gpt2",      "gpt_neox_partial_rotary",
-                               "llama_gqa_bf16",   "llama_mha", "mistral_window",
-                               "qwen2_bias_tied"};
+const char* const kModels[] = {"gemma_wide_heads", "gpt2",           "gpt_neox_partial_rotary",
+                               "llama_gqa_bf16",   "llama_mha",      "mistral_window",
+                               "qwen2_bias_tied",  "llama_linear",   "llama_dynamic",
+                               "llama_yarn",       "llama_longrope", "llama_llama3_old_spelling"};
 
 fs::path folder_of(const std::string& name) { return fs::path(GOLDEN_MODELS) / name; }
 h5::Group reference_of(const std::string& name) { return h5::open_file(folder_of(name) / "reference.h5"); }

@@ -1,0 +1,120 @@
+#include "convert/json_keys.h"
+
+#include <cmath>
+
+#include "core/file.h"
+
+namespace fovea {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string text_of(const Json* value) {
+  if (!value) return "absent";
+  std::string text = value->dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 60) + "...";
+  return text;
+}
+
+bool is_positive(const Json& value) {
+  return value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0;
+}
+
+}  // namespace
+
+JsonKeys::JsonKeys(std::string path, Json json) : path_(std::move(path)), json_(std::move(json)) {
+  if (!json_.is_object()) fail_input("{}: not a JSON object", path_);
+}
+
+JsonKeys JsonKeys::of_file(const std::filesystem::path& path) {
+  try {
+    return JsonKeys(path.string(), Json::parse(read_file(path)));
+  } catch (const Json::exception&) {
+    fail_input("{}: not valid JSON", path.string());
+  }
+}
+
+bool JsonKeys::is_zero(const char* key) const {
+  const Json* value = find(key);
+  return value && value->is_number() && value->get<double>() == 0;
+}
+
+std::vector<std::string> JsonKeys::objects() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : json_.items())
+    if (value.is_object()) names.push_back(name);
+  return names;
+}
+
+int64 JsonKeys::integer(const char* key, std::optional<int64> otherwise, int64 most) const {
+  const Json* value = find(key);
+  if (!value && otherwise) return *otherwise;
+  if (!value || !value->is_number_integer() || *value < 1 || *value > most)
+    fail_input("{}: {} must be an integer from 1 to {}, it is {}", path_, key, most, text_of(value));
+  return value->get<int64>();
+}
+
+double JsonKeys::number(const char* key, std::optional<double> otherwise) const {
+  const Json* value = find(key);
+  if (!value && otherwise) return *otherwise;
+  if (!value || !is_positive(*value))
+    fail_input("{}: {} must be a positive number, it is {}", path_, key, text_of(value));
+  return value->get<double>();
+}
+
+bool JsonKeys::boolean(const char* key, bool otherwise) const {
+  const Json* value = find(key);
+  if (!value) return otherwise;
+  if (!value->is_boolean()) fail_input("{}: {} must be true or false, it is {}", path_, key, text_of(value));
+  return value->get<bool>();
+}
+
+std::string JsonKeys::string(const char* key, std::optional<std::string> otherwise) const {
+  const Json* value = find(key);
+  if (!value && otherwise) return *otherwise;
+  if (!value || !value->is_string())
+    fail_input("{}: {} must be a string, it is {}", path_, key, text_of(value));
+  return value->get<std::string>();
+}
+
+std::vector<std::string> JsonKeys::strings(const char* key) const {
+  const Json* value = find(key);
+  if (!value || !value->is_array()) fail_input("{}: {} must be a list, it is {}", path_, key, text_of(value));
+  std::vector<std::string> strings;
+  for (const Json& item : *value) {
+    if (!item.is_string()) fail_input("{}: {} must hold strings, there is {}", path_, key, text_of(&item));
+    strings.push_back(item.get<std::string>());
+  }
+  return strings;
+}
+
+std::vector<double> JsonKeys::numbers(const char* key) const {
+  const Json* value = find(key);
+  if (!value || !value->is_array()) fail_input("{}: {} must be a list, it is {}", path_, key, text_of(value));
+  std::vector<double> numbers;
+  for (const Json& item : *value) {
+    if (!is_positive(item))
+      fail_input("{}: {} must hold positive numbers, there is {}", path_, key, text_of(&item));
+    numbers.push_back(item.get<double>());
+  }
+  return numbers;
+}
+
+JsonKeys JsonKeys::object(const char* key) const {
+  const Json* value = find(key);
+  if (value && !value->is_object())
+    fail_input("{}: {} must be an object, it is {}", path_, key, text_of(value));
+  return {path_, value ? *value : Json::object()};
+}
+
+const Json* JsonKeys::find(const char* key) const {
+  const auto found = json_.find(key);
+  return found == json_.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::string printable(const std::string& text) {
+  const std::string line = Json(text.substr(0, 40)).dump(-1, ' ', true, Json::error_handler_t::replace);
+  return line.substr(1, line.size() - 2);
+}
+
+}  // namespace fovea
