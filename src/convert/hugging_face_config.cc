@@ -9,6 +9,7 @@
 
 #include "convert/hugging_face_rope.h"
 #include "convert/json_keys.h"
+#include "core/json.h"
 
 namespace fovea {
 namespace {

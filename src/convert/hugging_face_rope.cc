@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "core/json.h"
 #include "model/families.h"
 #include "model/rope.h"
 

@@ -3,18 +3,14 @@
 #include <cmath>
 
 #include "core/file.h"
+#include "core/json.h"
 
 namespace fovea {
 namespace {
 
 using Json = nlohmann::json;
 
-std::string text_of(const Json* value) {
-  if (!value) return "absent";
-  std::string text = value->dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 60) + "...";
-  return text;
-}
+std::string text_of(const Json* value) { return value ? printable_json(*value) : "absent"; }
 
 bool is_positive(const Json& value) {
   return value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0;
@@ -27,11 +23,7 @@ JsonKeys::JsonKeys(std::string path, Json json) : path_(std::move(path)), json_(
 }
 
 JsonKeys JsonKeys::of_file(const std::filesystem::path& path) {
-  try {
-    return JsonKeys(path.string(), Json::parse(read_file(path)));
-  } catch (const Json::exception&) {
-    fail_input("{}: not valid JSON", path.string());
-  }
+  return JsonKeys(path.string(), parse_json(read_file(path), path.string()));
 }
 
 bool JsonKeys::is_zero(const char* key) const {
@@ -110,11 +102,6 @@ JsonKeys JsonKeys::object(const char* key) const {
 const Json* JsonKeys::find(const char* key) const {
   const auto found = json_.find(key);
   return found == json_.end() || found->is_null() ? nullptr : &*found;
-}
-
-std::string printable(const std::string& text) {
-  const std::string line = Json(text.substr(0, 40)).dump(-1, ' ', true, Json::error_handler_t::replace);
-  return line.substr(1, line.size() - 2);
 }
 
 }  // namespace fovea

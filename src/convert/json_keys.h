@@ -53,7 +53,4 @@ class JsonKeys {
   nlohmann::json json_;
 };
 
-/// A string from outside, fit for one line of text.
-std::string printable(const std::string& text);
-
 }  // namespace fovea
