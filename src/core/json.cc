@@ -10,6 +10,8 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr int kDeepest = 64;
+// Together they keep a tree under 1 GB: the smallest values take some 80 bytes, members of objects 110.
+constexpr size_t kMostBytes = 100'000'000, kMostValues = 5'000'000;
 
 std::string dumped(const Json& value) { return value.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
@@ -20,6 +22,7 @@ class Watch {
 
   bool operator()(int depth, Json::parse_event_t event, const Json& parsed) {
     if (depth > kDeepest) fail_input("{}: its JSON nests deeper than {}", name_, kDeepest);
+    if (++events_ > kMostValues) fail_input("{}: its JSON has more than {} values", name_, kMostValues);
     if (event == Json::parse_event_t::object_start) open_.emplace_back();
     if (event == Json::parse_event_t::object_end) open_.pop_back();
     if (event == Json::parse_event_t::key &&
@@ -30,12 +33,15 @@ class Watch {
 
  private:
   const std::string& name_;
+  size_t events_ = 0;
   std::vector<std::set<std::string>> open_;  // keys of each object that is not closed yet
 };
 
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& name) {
+  if (text.size() > kMostBytes)
+    fail_input("{}: {} bytes of JSON, at most {} are read", name, text.size(), kMostBytes);
   Watch watch(name);
   try {
     return Json::parse(text, [&](int depth, Json::parse_event_t event, Json& parsed) {

@@ -7,7 +7,8 @@
 namespace fovea {
 
 /// JSON text from outside; `name` says which file it is. Throws UserError (input), one line, for what is not
-/// JSON, nests deeper than 64, or gives a key of an object twice: two readers would see two files.
+/// JSON, nests deeper than 64, gives a key of an object twice (two readers would see two files), or is larger
+/// than any file that this program has a use for.
 nlohmann::json parse_json(std::string_view text, const std::string& name);
 
 /// A string from outside, for one line of text: escaped, and cut after `longest` bytes.

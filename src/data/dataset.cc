@@ -8,7 +8,7 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "data/corpus.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace fovea {
 namespace {
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 /// What a shard is made from, and so its name: the same text cut and tokenised alike.
 std::string source_of(const Corpus& corpus, const Tokenizer& tokenizer) {
-  return hash128(fmt::format("{} {} {}", tokenizer.name, hash128(std::string_view(corpus.text)),
+  return hash128(fmt::format("{} {} {}", tokenizer.content(), hash128(std::string_view(corpus.text)),
                              hash128(std::as_bytes(std::span(corpus.documents)))));
 }
 
@@ -34,7 +34,7 @@ Shard cached_shard(const Corpus& corpus, const Tokenizer& tokenizer, const fs::p
     fs::create_directories(cache, error);
     if (error)
       fail_run("data.cache = \"{}\": the folder cannot be made: {}", cache.string(), error.message());
-    write_shard(path, {.vocabulary = tokenizer.vocabulary,
+    write_shard(path, {.vocabulary = tokenizer.vocabulary(),
                        .token_bytes = 1,
                        .source = source_bits,
                        .tokens = std::as_bytes(std::span(corpus.text)),
@@ -54,10 +54,12 @@ void check(const DataConfig& config) {
 }
 
 Tokenizer tokenizer_of(const DataConfig& config) {
-  Tokenizer tokenizer = tokenizer_named(config.tokenizer);
+  if (config.tokenizer != "bytes")
+    fail_usage("data.tokenizer = \"{}\": there is no such tokenizer; there is: bytes", config.tokenizer);
+  Tokenizer tokenizer = open_tokenizer(config.tokenizer);
   if (config.vocab != 0)
     fail_usage("data.vocab = {}: is for .bin token files; {} is text, of which \"{}\" makes {} tokens",
-               config.vocab, config.corpus, tokenizer.name, tokenizer.vocabulary);
+               config.vocab, config.corpus, tokenizer.name(), tokenizer.vocabulary());
   return tokenizer;
 }
 
@@ -226,7 +228,7 @@ Dataset open_dataset(const DataConfig& config, int64 context) {
 
 int64 vocabulary_of(const DataConfig& config) {
   const std::vector<std::string> files = token_files(config.corpus);
-  if (files.empty()) return tokenizer_of(config).vocabulary;
+  if (files.empty()) return tokenizer_of(config).vocabulary();
   return config.vocab > 0 ? config.vocab : TokenFiles(files, 0).vocabulary();
 }
 

@@ -1,0 +1,216 @@
+#include "tokenizer/bpe.h"
+
+#include <algorithm>
+
+#include "tokenizer/utf8.h"
+
+namespace fovea {
+namespace {
+
+constexpr std::string_view kSeparator = "\xE2\x96\x81";  // U+2581
+constexpr uint32 kNobody = 0xFFFFFFFFu, kGone = 0xFFFFFFFEu;
+
+using Symbol = BpeScratch::Symbol;
+using Candidate = BpeScratch::Candidate;
+
+/// For a heap whose top has the lowest rank, and among equals stands first.
+bool later(const Candidate& a, const Candidate& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;
+}
+
+bool is_character(std::string_view text) {
+  return !text.empty() && code_point_at(text, 0).bytes == text.size();
+}
+
+/// The merges whose right part begins with the separator, and the last characters of their left parts; false:
+/// words cannot be cut there, since unknown characters take part in merges.
+bool find_joins(const BpeParts& parts, std::unordered_set<uint32>& joins) {
+  std::unordered_map<int32, std::string_view> texts;
+  for (const BpeParts::Token& token : parts.tokens) texts[token.id] = token.text;
+  std::unordered_set<int32> unwritten{parts.unknown};
+  if (parts.byte_fallback) unwritten.insert(parts.byte_tokens.begin(), parts.byte_tokens.end());
+  for (const BpeParts::MergedPair& merge : parts.merges) {
+    if (unwritten.contains(merge.left) || unwritten.contains(merge.right)) return false;
+    const std::string_view left = texts[merge.left];
+    if (!left.empty() && texts[merge.right].starts_with(kSeparator))
+      joins.insert(code_point_before(left, left.size()).value);
+  }
+  return true;
+}
+
+}  // namespace
+
+Bpe::Bpe(BpeParts parts)
+    : merges_(parts.merges.size()),
+      byte_tokens_(parts.byte_tokens),
+      bytes_(parts.bytes),
+      ignore_merges_(parts.ignore_merges),
+      fuse_unknown_(parts.fuse_unknown),
+      byte_fallback_(parts.byte_fallback),
+      unknown_(parts.unknown) {
+  single_.fill(-1);
+  bool has_separator = false;
+  for (const BpeParts::Token& token : parts.tokens) {
+    if (ignore_merges_) ids_[token.text] = token.id;
+    const bool ascii = token.text.size() == 1 && static_cast<unsigned char>(token.text[0]) < 0x80;
+    if (ascii || (bytes_ && token.text.size() == 1))
+      single_[static_cast<unsigned char>(token.text[0])] = token.id;
+    else if (!bytes_ && is_character(token.text))
+      characters_[code_point_at(token.text, 0).value] = token.id;
+    has_separator |= token.text == kSeparator;
+  }
+  for (size_t rank = 0; rank < parts.merges.size(); ++rank)
+    merges_.set(parts.merges[rank].left, parts.merges[rank].right,
+                {static_cast<uint32>(rank), parts.merges[rank].id});
+  separates_ = !bytes_ && !ignore_merges_ && has_separator && find_joins(parts, joins_separator_);
+}
+
+void Bpe::encode(const AlignedView& word, BpeScratch& scratch, Encoding& out) const {
+  if (!separates_) return encode_piece(word, scratch, out);
+  size_t begin = 0;
+  for (size_t at = word.text.find(kSeparator, 1); at < word.size(); at = word.text.find(kSeparator, at + 1)) {
+    if (joins_separator_.contains(code_point_before(word.text, at).value)) continue;
+    encode_piece(word.part(begin, at - begin), scratch, out);
+    begin = at;
+  }
+  encode_piece(word.part(begin, word.size() - begin), scratch, out);
+}
+
+void Bpe::encode_piece(const AlignedView& word, BpeScratch& scratch, Encoding& out) const {
+  const auto append = [&](std::span<const WordToken> tokens) {
+    const size_t first = out.ids.size();
+    out.ids.resize(first + tokens.size());
+    out.begins.resize(first + tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      out.ids[first + i] = tokens[i].id;
+      out.begins[first + i] = word.origin(tokens[i].begin);
+    }
+  };
+  const bool remembered = word.size() <= WordCache::kLongestWord;
+  if (remembered)
+    if (const auto* known = scratch.cache.find(word.text)) return append(*known);
+  tokenize(word.text, scratch);
+  if (remembered) scratch.cache.insert(word.text, scratch.tokens);
+  append(scratch.tokens);
+}
+
+void Bpe::tokenize(std::string_view word, BpeScratch& scratch) const {
+  constexpr size_t kShort = 48;
+  scratch.tokens.clear();
+  if (ignore_merges_)
+    if (const auto whole = ids_.find(std::string(word)); whole != ids_.end()) {
+      scratch.tokens.push_back({whole->second, 0});
+      return;
+    }
+  scratch.symbols.clear();
+  add_symbols(word, scratch);
+  if (scratch.symbols.size() <= kShort)
+    merge_short(scratch);
+  else
+    merge_long(scratch);
+}
+
+int32 Bpe::symbol_of(std::string_view word, size_t at, uint32 bytes) const {
+  if (bytes_ || bytes == 1) return single_[static_cast<unsigned char>(word[at])];
+  const auto found = characters_.find(code_point_at(word, at).value);
+  return found == characters_.end() ? -1 : found->second;
+}
+
+void Bpe::add_symbols(std::string_view word, BpeScratch& scratch) const {
+  std::vector<Symbol>& symbols = scratch.symbols;
+  // An unknown character waits until it is clear whether the next one joins it: known ones come after it, and
+  // bytes that stand for a character before.
+  bool waiting = false;
+  uint32 unknown_begin = 0;
+  const auto flush = [&] {
+    if (waiting) symbols.push_back({unknown_, unknown_begin});
+    waiting = false;
+  };
+  for (size_t at = 0; at < word.size();) {
+    const uint32 bytes = bytes_ ? 1 : code_point_at(word, at).bytes;
+    const auto begin = static_cast<uint32>(at);
+    if (const int32 id = symbol_of(word, at, bytes); id >= 0) {
+      flush();
+      symbols.push_back({id, begin});
+    } else {
+      bool as_bytes = byte_fallback_;
+      const auto byte_token = [&](uint32 i) {
+        return byte_tokens_[static_cast<unsigned char>(word[at + i])];
+      };
+      for (uint32 i = 0; i < bytes && as_bytes; ++i) as_bytes = byte_token(i) >= 0;
+      if (as_bytes) {
+        for (uint32 i = 0; i < bytes; ++i) symbols.push_back({byte_token(i), begin + i});
+      } else if (unknown_ >= 0 && !(waiting && fuse_unknown_)) {
+        flush();
+        waiting = true;
+        unknown_begin = begin;
+      }
+    }
+    at += bytes;
+  }
+  flush();
+}
+
+void Bpe::merge_short(BpeScratch& scratch) const {
+  std::vector<Symbol>& s = scratch.symbols;
+  const auto rank_of = [&](size_t i) {
+    return i + 1 < s.size() ? merges_.find(s[i].id, s[i + 1].id).rank : MergeTable::kNone;
+  };
+  for (size_t i = 0; i < s.size(); ++i) s[i].rank = rank_of(i);
+  while (true) {
+    size_t best = 0;
+    uint32 rank = MergeTable::kNone;
+    for (size_t i = 0; i + 1 < s.size(); ++i)
+      if (s[i].rank < rank) {
+        rank = s[i].rank;
+        best = i;
+      }
+    if (rank == MergeTable::kNone) break;
+    s[best].id = merges_.find(s[best].id, s[best + 1].id).id;
+    s.erase(s.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    s[best].rank = rank_of(best);
+    if (best > 0) s[best - 1].rank = rank_of(best - 1);
+  }
+  for (const Symbol& symbol : s) scratch.tokens.push_back({symbol.id, symbol.begin});
+}
+
+void Bpe::merge_long(BpeScratch& scratch) const {
+  std::vector<Symbol>& s = scratch.symbols;
+  std::vector<Candidate>& heap = scratch.heap;
+  const auto n = static_cast<uint32>(s.size());
+  for (uint32 i = 0; i < n; ++i) {
+    s[i].previous = i == 0 ? kNobody : i - 1;
+    s[i].next = i + 1 == n ? kNobody : i + 1;
+  }
+  heap.clear();
+  const auto consider = [&](uint32 left) {
+    const MergeTable::Merge merge = merges_.find(s[left].id, s[s[left].next].id);
+    if (merge.rank != MergeTable::kNone) heap.push_back({merge.rank, left, merge.id});
+    return merge.rank != MergeTable::kNone;
+  };
+  for (uint32 i = 0; i + 1 < n; ++i) consider(i);
+  std::make_heap(heap.begin(), heap.end(), later);
+  const auto push = [&](uint32 left) {
+    if (consider(left)) std::push_heap(heap.begin(), heap.end(), later);
+  };
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), later);
+    const Candidate top = heap.back();
+    heap.pop_back();
+    Symbol& left = s[top.at];
+    if (left.next == kGone || left.next == kNobody) continue;
+    Symbol& right = s[left.next];
+    // One of an earlier state of the word.
+    if (merges_.find(left.id, right.id).rank != top.rank) continue;
+    left.id = top.id;
+    left.next = right.next;
+    right.next = kGone;
+    if (left.next != kNobody) s[left.next].previous = top.at;
+    if (left.previous != kNobody) push(left.previous);
+    if (left.next != kNobody) push(top.at);
+  }
+  for (const Symbol& symbol : s)
+    if (symbol.next != kGone) scratch.tokens.push_back({symbol.id, symbol.begin});
+}
+
+}  // namespace fovea
