@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace fovea {
 namespace {
@@ -15,12 +15,6 @@ using nlohmann::json;
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
 constexpr int64 kMaxHeader = 100'000'000;  // as the format's own reader allows
-
-// A string from outside goes into one line of text.
-std::string on_one_line(const std::string& text) {
-  const std::string line = json(text.substr(0, 100)).dump(-1, ' ', true, json::error_handler_t::replace);
-  return line.substr(1, line.size() - 2);
-}
 
 struct OtherDType {
   std::string_view name;
@@ -37,22 +31,6 @@ std::optional<DType> dtype_in_file(std::string_view name) {
   if (name == "F64") return DType::f64;
   if (name == "I32") return DType::i32;
   return std::nullopt;
-}
-
-std::string_view name_in_file(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "F32";
-    case DType::bf16:
-      return "BF16";
-    case DType::f16:
-      return "F16";
-    case DType::f64:
-      return "F64";
-    case DType::i32:
-      return "I32";
-  }
-  return "";
 }
 
 int64 checked_integer(const json& value) {
@@ -73,7 +51,7 @@ SafeTensors::Tensor parse_tensor(const json& entry, int64 data_bytes, bool& read
   const auto* other = std::find_if(std::begin(kOthers), std::end(kOthers),
                                    [&](const OtherDType& candidate) { return candidate.name == name; });
   if (!dtype && other == std::end(kOthers))
-    throw std::invalid_argument("dtype " + on_one_line(name) + " is not supported");
+    throw std::invalid_argument("dtype " + printable(name) + " is not supported");
   readable = dtype.has_value();
   tensor.dtype = dtype.value_or(DType::i32);
   if (!entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2)
@@ -102,13 +80,35 @@ json parse_header(const std::filesystem::path& path, std::span<const std::byte> 
                length);
   header_bytes = static_cast<int64>(length);
   const char* text = reinterpret_cast<const char*>(file.data()) + sizeof length;
-  json header = json::parse(text, text + length, nullptr, false);
+  json header = parse_json({text, length}, path.string() + ": not a safetensors file: its header");
   if (!header.is_object())
     fail_input("{}: not a safetensors file: its header is no JSON object", path.string());
   return header;
 }
 
 }  // namespace
+
+std::string_view safetensors_name(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "F32";
+    case DType::bf16:
+      return "BF16";
+    case DType::f16:
+      return "F16";
+    case DType::f64:
+      return "F64";
+    case DType::i32:
+      return "I32";
+  }
+  return "";
+}
+
+std::string shape_text(std::span<const int64> shape) {
+  std::string text;
+  for (const int64 size : shape) text += fmt::format("{}{}", text.empty() ? "" : ", ", size);
+  return text;
+}
 
 int64 SafeTensors::Tensor::elements() const {
   int64 n = 1;
@@ -125,7 +125,7 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
     if (name == "__metadata__") {
       for (const auto& [key, value] : entry.items()) {
         if (!value.is_string())
-          fail_input("{}: the metadata's {} is no string", path.string(), on_one_line(key));
+          fail_input("{}: the metadata's {} is no string", path.string(), printable(key));
         metadata_[key] = value.get<std::string>();
       }
       continue;
@@ -138,7 +138,7 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
       ranges.push_back(tensor.bytes);
       if (readable) tensors_[name] = tensor;
     } catch (const std::invalid_argument& error) {
-      fail_input("{}: tensor {}: {}", path.string(), on_one_line(name), error.what());
+      fail_input("{}: tensor {}: {}", path.string(), printable(name), error.what());
     }
   }
   std::sort(ranges.begin(), ranges.end(), [](Range a, Range b) {
@@ -158,6 +158,15 @@ const SafeTensors::Tensor& SafeTensors::tensor(std::string_view name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) fail_input("{}: holds no tensor {}", path_.string(), name);
   return found->second;
+}
+
+std::vector<std::pair<std::string_view, const SafeTensors::Tensor*>> SafeTensors::in_file_order() const {
+  std::vector<std::pair<std::string_view, const Tensor*>> order;
+  for (const auto& [name, tensor] : tensors_) order.emplace_back(name, &tensor);
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return a.second->bytes.begin < b.second->bytes.begin;
+  });
+  return order;
 }
 
 std::span<const std::byte> SafeTensors::bytes(const Tensor& tensor) const {
@@ -193,40 +202,13 @@ void SafeTensors::read_into(std::string_view name, const View& to) const {
   for (int axis = 0; same && axis < to.rank(); ++axis)
     same = from.shape[static_cast<size_t>(axis)] == to.size(axis);
   if (!same) {
-    std::string shape;
-    for (const int64 size : from.shape) shape += fmt::format("{}{}", shape.empty() ? "" : ", ", size);
     fail_input("{}: tensor {} is {} ({}), this model wants {}", path_.string(), name, name_of(from.dtype),
-               shape, to.describe());
+               shape_text(from.shape), to.describe());
   }
   FOVEA_CHECK(to.contiguous(), "{} is read into strided memory", name);
   const std::span<const std::byte> raw = bytes(from);
   if (!raw.empty()) std::memcpy(to.data(), raw.data(), raw.size());
   release_pages(raw);
-}
-
-void write_safetensors(const std::filesystem::path& path, const std::vector<NamedView>& tensors,
-                       const std::map<std::string, std::string, std::less<>>& metadata) {
-  json header;
-  header["__metadata__"] = metadata;
-  std::vector<std::span<const std::byte>> parts(2);
-  int64 offset = 0;
-  for (const NamedView& tensor : tensors) {
-    const View& view = tensor.view;
-    FOVEA_CHECK(view.contiguous(), "{} is written from strided memory", tensor.name);
-    std::vector<int64> shape;
-    for (int axis = 0; axis < view.rank(); ++axis) shape.push_back(view.size(axis));
-    header[tensor.name] = {{"dtype", name_in_file(view.dtype())},
-                           {"shape", shape},
-                           {"data_offsets", {offset, offset + view.bytes()}}};
-    offset += view.bytes();
-    parts.emplace_back(static_cast<const std::byte*>(view.data()), static_cast<size_t>(view.bytes()));
-  }
-  std::string text = header.dump();
-  text.resize(static_cast<size_t>(round_up(static_cast<int64>(text.size()), 8)), ' ');  // data begin aligned
-  const uint64 length = text.size();
-  parts[0] = std::as_bytes(std::span(&length, 1));
-  parts[1] = std::as_bytes(std::span(text.data(), text.size()));
-  write_file_atomically(path, parts);
 }
 
 }  // namespace fovea

@@ -2,8 +2,10 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/file.h"
@@ -11,10 +13,15 @@
 
 namespace fovea {
 
+/// What the format calls our dtypes.
+std::string_view safetensors_name(DType dtype);
+/// "4, 7"
+std::string shape_text(std::span<const int64> shape);
+
 /// A safetensors file, mapped for reading: an 8-byte little-endian header length, a JSON header, the tensors'
 /// bytes. Nothing in it is trusted: lengths, offsets (within the file, no overlap, no gap), shapes and dtypes
-/// are checked when it is opened. Tensors of dtypes that DType has not (masks of booleans) are checked and
-/// left out. Throws UserError (input), one line that names the file and the tensor.
+/// are checked when it is opened, and no name may come twice. Tensors of dtypes that DType has not (masks of
+/// booleans) are checked and left out. Throws UserError (input), one line that names the file and the tensor.
 class SafeTensors {
  public:
   struct Tensor {
@@ -38,6 +45,8 @@ class SafeTensors {
   std::vector<float> read_f32(std::string_view name) const;
   /// Copies into contiguous memory of the same dtype and shape; anything else is one line.
   void read_into(std::string_view name, const View& to) const;
+  /// By where they lie in the file.
+  std::vector<std::pair<std::string_view, const Tensor*>> in_file_order() const;
 
  private:
   std::filesystem::path path_;
@@ -46,14 +55,5 @@ class SafeTensors {
   std::map<std::string, Tensor, std::less<>> tensors_;
   std::map<std::string, std::string, std::less<>> metadata_;
 };
-
-struct NamedView {
-  std::string name;
-  View view;  ///< contiguous
-};
-
-/// Writes views in this order, and metadata; atomically. Throws UserError (failed).
-void write_safetensors(const std::filesystem::path& path, const std::vector<NamedView>& tensors,
-                       const std::map<std::string, std::string, std::less<>>& metadata);
 
 }  // namespace fovea

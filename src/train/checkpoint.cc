@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "convert/safetensors.h"
+#include "convert/safetensors_writer.h"
 #include "core/file.h"
 #include "core/hash.h"
 
@@ -33,7 +34,8 @@ std::string checksum(const std::vector<uint64>& hashes, const CheckpointInfo& in
                              info.identity, info.vocabulary, info.config));
 }
 
-void write(const fs::path& path, const std::vector<NamedView>& tensors, const CheckpointInfo& info) {
+void write(const fs::path& path, std::vector<NamedView> tensors, const CheckpointInfo& info) {
+  sort_as_in_file(tensors);
   std::vector<uint64> hashes;
   for (const NamedView& tensor : tensors) hashes.push_back(hash64(bytes_of(tensor.view)));
   write_safetensors(path, tensors,
@@ -71,12 +73,8 @@ CheckpointInfo checkpoint_info(const SafeTensors& file) {
 
 void verify_checkpoint(const SafeTensors& file) {
   const CheckpointInfo info = checkpoint_info(file);
-  std::vector<const SafeTensors::Tensor*> order;
-  for (const auto& [name, tensor] : file.tensors()) order.push_back(&tensor);
-  std::sort(order.begin(), order.end(),
-            [](const auto* a, const auto* b) { return a->bytes.begin < b->bytes.begin; });
   std::vector<uint64> hashes;
-  for (const auto* tensor : order) {
+  for (const auto& [name, tensor] : file.in_file_order()) {
     hashes.push_back(hash64(file.bytes(*tensor)));
     release_pages(file.bytes(*tensor));
   }
@@ -95,19 +93,13 @@ void refuse_others(const SafeTensors& file, const ParameterLayout& layout) {
                  file.path().string(), name);
 }
 
-std::string text_of(const std::vector<int64>& shape) {
-  std::string text;
-  for (const int64 size : shape) text += fmt::format("{}{}", text.empty() ? "" : ", ", size);
-  return text;
-}
-
 void refuse_other_shape(const SafeTensors& file, const Parameter& parameter, const std::string& name) {
   std::vector<int64> shape{parameter.rows, parameter.columns};
   if (parameter.vector) shape = {parameter.columns};
   const std::vector<int64>& found = file.tensor(name).shape;
   if (found != shape)
-    fail_input("{}: tensor {} is ({}), this model wants ({})", file.path().string(), name, text_of(found),
-               text_of(shape));
+    fail_input("{}: tensor {} is ({}), this model wants ({})", file.path().string(), name, shape_text(found),
+               shape_text(shape));
 }
 
 }  // namespace
@@ -173,14 +165,14 @@ void write_checkpoint(const fs::path& path, const ParameterLayout& layout, const
   append(tensors, layout, state.moment1(), "moment1/");
   append(tensors, layout, state.moment2(), "moment2/");
   if (state.averaged()) append(tensors, layout, state.average(), kAverage);
-  write(path, tensors, info);
+  write(path, std::move(tensors), info);
 }
 
 void write_model(const fs::path& path, const ParameterLayout& layout, const View& weights,
                  const CheckpointInfo& info) {
   std::vector<NamedView> tensors;
   append(tensors, layout, weights, "");
-  write(path, tensors, info);
+  write(path, std::move(tensors), info);
 }
 
 CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layout, OptimizerState& state,

@@ -10,6 +10,7 @@
 
 #include "convert/gqa.h"
 #include "convert/safetensors.h"
+#include "convert/safetensors_writer.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "model/decoder.h"
