@@ -61,11 +61,10 @@ GroupCosines group_cosines(const Decoder& decoder, const std::vector<float>& par
     (cosines.*column.values)
         .assign(static_cast<size_t>(shape.layers * cosines.groups), std::numeric_limits<double>::quiet_NaN());
 
-  std::vector<float> copy = parameters;  // AttentionWeights could change what it is given
   const auto blocks_of_keys = shape.qk_norm ? std::vector<RotationBlock>() : key_blocks(shape);
   std::vector<int64> members(static_cast<size_t>(heads));
   for (int64 layer = 0; layer < shape.layers; ++layer) {
-    const AttentionWeights weights(decoder, copy, layer);
+    const AttentionWeights weights(decoder, parameters, layer);
     const HeadProducts keys = products_of(weights.keys(), shape.head_dim, {}),
                        values = products_of(weights.values(), shape.head_dim, {});
     for (int64 g = 0; g < groups_of(weights.kv_heads(), heads); ++g) {

@@ -27,7 +27,7 @@ struct Material {
   Tokens text, repeated;  ///< repeated: no sequences where the model is too short for any
 };
 
-Tokens text_of(const ModelFile& model, const DecoderShape& shape, const InspectOptions& options) {
+Tokens text_of(const StoredModel& model, const DecoderShape& shape, const InspectOptions& options) {
   const int64 length = std::min(shape.context, kLongest);
   if (!options.tokens.empty()) {
     Tokens tokens = read_tokens(options.tokens, shape);
@@ -44,7 +44,7 @@ Tokens text_of(const ModelFile& model, const DecoderShape& shape, const InspectO
   }
 }
 
-Material material_for(const ModelFile& model, const DecoderShape& shape, const InspectOptions& options) {
+Material material_for(const StoredModel& model, const DecoderShape& shape, const InspectOptions& options) {
   Material material{text_of(model, shape, options), {}};
   for (const int32 token : material.text.values)
     if (token >= shape.vocab)
@@ -182,14 +182,15 @@ void describe_shape(Inspection& inspection, const Decoder& decoder) {
 
 }  // namespace
 
-Inspection inspect(const ModelFile& model, const InspectOptions& options) {
+Inspection inspect(const StoredModel& model, const InspectOptions& options) {
   const DecoderShape shape = model.shape();
   const DType wide = options.backend == Backend::reference ? DType::f64 : DType::f32;
   const Material material = material_for(model, shape, options);
   const Decoder decoder(shape, std::max(material.text.length, material.repeated.length), wide);
   Stream stream(options.backend, options.threads);
   Inspection inspection;
-  inspection.weights = hash128(std::as_bytes(std::span(model.parameters)));
+  const std::vector<float> parameters = read_all(model.parameters, model.layout);
+  inspection.weights = hash128(std::as_bytes(std::span(parameters)));
   inspection.text = material.text.source;
   inspection.provenance =
       collect_provenance(options.threads, std::string(name_of(options.backend)), options.command);
@@ -198,22 +199,25 @@ Inspection inspect(const ModelFile& model, const InspectOptions& options) {
   inspection.sequences = material.text.sequences;
   inspection.length = material.text.length;
   inspection.repeated = material.repeated.length / 2;
-  inspection.trained = statistics_of(decoder, weights_buffer(model.parameters, wide), material, stream);
+  inspection.trained =
+      statistics_of(decoder, weights_buffer(model.layout, model.parameters, wide), material, stream);
   if (model.run && model.run->init.from.empty()) {
     const Buffer drawn(DType::f32, {decoder.layout().elements()});
     initialise(decoder.layout(), drawn, static_cast<uint64>(model.run->train.seed));
-    const float* values = drawn.view().data<float>();
-    inspection.initial = statistics_of(
-        decoder, weights_buffer({values, values + drawn.view().elements()}, wide), material, stream);
+    const std::span<const float> values(drawn.view().data<float>(),
+                                        static_cast<size_t>(drawn.view().elements()));
+    inspection.initial =
+        statistics_of(decoder, weights_buffer(decoder.layout(), source_of(decoder.layout(), values), wide),
+                      material, stream);
   }
-  inspection.cosines = group_cosines(decoder, model.parameters, options.group);
+  inspection.cosines = group_cosines(decoder, parameters, options.group);
   inspection.provenance.finished = utc_now();
   return inspection;
 }
 
 std::string inspect_path(const fs::path& path, const fs::path& out, const InspectOptions& options) {
   const auto inspect_one = [&](const fs::path& model, const fs::path& file, const std::string& name) {
-    Inspection inspection = inspect(read_model(model), options);
+    Inspection inspection = inspect(open_model(model), options);
     inspection.model = name;
     if (!file.empty()) write_inspection(file, inspection);
     return describe(inspection);

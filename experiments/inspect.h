@@ -23,12 +23,12 @@ struct InspectOptions {
 /// Reads a text and repeated random tokens with the model, one sequence at a time, and takes down what its
 /// heads do, how large its gradients are, and how alike its KV heads. A model that a run trained from drawn
 /// weights is also inspected as it was drawn. Throws UserError (usage, input) for a text that does not fit.
-Inspection inspect(const ModelFile& model, const InspectOptions& options);
+Inspection inspect(const StoredModel& model, const InspectOptions& options);
 
 /// As a table for a terminal.
 std::string describe(const Inspection& inspection);
 
-/// Inspects what read_model() opens and writes `out`, or inspect.h5 in a run's directory when it is empty
+/// Inspects what open_model() opens and writes `out`, or inspect.h5 in a run's directory when it is empty
 /// (other models: nothing); of a study's directory every run that has a model. Returns what to print. Throws
 /// UserError.
 std::string inspect_path(const std::filesystem::path& path, const std::filesystem::path& out,

@@ -1,10 +1,11 @@
 #include "experiments/model_file.h"
 
+#include "config/bytes.h"
 #include "config/load.h"
 #include "convert/gqa.h"
 #include "convert/hugging_face.h"
-#include "convert/safetensors.h"
-#include "core/hash.h"
+#include "convert/hugging_face_export.h"
+#include "core/error.h"
 #include "model/families.h"
 #include "train/checkpoint.h"
 
@@ -13,61 +14,78 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of a model that no run made: what it holds.
-std::string identity_of(const std::vector<float>& parameters) {
-  return hash128(std::as_bytes(std::span(parameters)));
-}
-
-ModelFile read_own(const fs::path& path) {
+StoredModel open_own(const fs::path& path) {
   const SafeTensors file(path);
   const CheckpointInfo info = checkpoint_info(file);
-  ModelFile model;
   const Config config = config_from_text(info.config, path.string() + ": config");
+  StoredModel model;
   model.config = config.model;
   model.vocabulary = info.vocabulary;
   if (model.vocabulary < 1 || model.vocabulary > (int64{1} << 24))
     fail_input("{}: a vocabulary of {} tokens", path.string(), model.vocabulary);
-  model.parameters = read_weights(file, Decoder(model.shape()).layout());
-  if (info.identity != identity_of(model.parameters)) model.run = config;
+  model.layout = layout_of(model.shape());
+  model.tensors = own_tensors(model.layout);
+  model.parameters = weights_in(path, model.layout);
+  read_origin(file, model);
+  if (!info.converted) model.run = config;
   return model;
+}
+
+// Parameters as they are, stored in another dtype.
+ParameterSource stored_as(DType dtype, ParameterSource source) {
+  return {[dtype](ParameterId) { return dtype; }, std::move(source.read)};
+}
+
+void write_own(const fs::path& path, const StoredModel& model) {
+  Config config;
+  config.model = model.config;
+  config.train.tokens = 0;  // it trains nothing, whatever its context
+  write_converted_model(path, model, {0, "", toml_text(config), model.vocabulary});
+}
+
+bool is_folder_format(const fs::path& destination, const std::string& format) {
+  if (format != "by the name") return format == "hugging_face";
+  return destination.extension() != ".safetensors" && !fs::is_regular_file(destination);
 }
 
 }  // namespace
 
-DecoderShape ModelFile::shape() const { return decoder_shape(config, vocabulary); }
-
-ModelFile read_model(const fs::path& path) {
-  if (fs::is_directory(path)) {
-    if (is_hugging_face_model(path)) {
-      ImportedModel imported = import_hugging_face(path);
-      return {imported.config, imported.vocabulary, std::move(imported.parameters), {}};
-    }
-    if (!fs::exists(path / kModelFileName))
-      fail_input("{}: neither a finished run ({}) nor a Hugging Face model (config.json)", path.string(),
-                 kModelFileName);
-    return read_own(path / kModelFileName);
-  }
-  return read_own(path);
+StoredModel open_model(const fs::path& path) {
+  if (!fs::is_directory(path)) return open_own(path);
+  if (is_hugging_face_model(path)) return open_hugging_face(path);
+  if (!fs::exists(path / kModelFileName))
+    fail_input("{}: neither a finished run ({}) nor a Hugging Face model (config.json)", path.string(),
+               kModelFileName);
+  return open_own(path / kModelFileName);
 }
 
-void convert_model(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
-  ModelFile model = read_model(source);
-  const Decoder from(model.shape());
+std::string convert_model(const fs::path& source, const fs::path& destination,
+                          const ConvertOptions& options) {
+  StoredModel model = open_model(source);
+  const Decoder from(without_tables(model.shape()));
+  std::optional<Decoder> to;  // outlives the parameters that are made for it
   if (options.kv_heads > 0 && options.kv_heads != from.shape().uniform_kv_heads()) {
     for (const int64 kv_heads : from.shape().kv_heads)
       if (kv_heads % options.kv_heads != 0)
         fail_usage("--kv-heads {} does not divide the model's {}", options.kv_heads, kv_heads);
     model.config.kv_heads = options.kv_heads;
     model.config.kv_heads_per_layer.clear();
-    model.parameters = convert_kv_heads(from, model.parameters, Decoder(model.shape()),
+    to.emplace(without_tables(model.shape()));
+    model.layout = to->layout();
+    model.parameters = convert_kv_heads(from, std::move(model.parameters), *to,
                                         {conversion_named(options.init), static_cast<uint64>(options.seed)});
   }
-  const Decoder to(model.shape());
-  Config config;
-  config.model = model.config;
-  const View weights(model.parameters.data(), DType::f32, {to.layout().elements()});
-  write_model(destination, to.layout(), weights,
-              {0, identity_of(model.parameters), toml_text(config), model.vocabulary});
+  if (options.dtype != "stored")
+    model.parameters = stored_as(dtype_named(options.dtype), std::move(model.parameters));
+  if (!is_folder_format(destination, options.format)) {
+    write_own(destination, model);
+    return fmt::format("{}\n", destination.string());
+  }
+  const std::optional<int64> shard_bytes = bytes_from_text(options.shard_size);
+  if (!shard_bytes)
+    fail_usage("--shard-size {}: must be a size as \"5 GiB\": a number above 0 and B, KiB, MiB or GiB",
+               options.shard_size);
+  return write_hugging_face(destination, model, {*shard_bytes});
 }
 
 }  // namespace fovea

@@ -3,33 +3,29 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "model/decoder.h"
+#include "convert/stored_model.h"
 
 namespace fovea {
 
-/// A model with its weights, wherever they came from.
-struct ModelFile {
-  ModelConfig config;
-  int64 vocabulary = 0;
-  std::vector<float> parameters;   ///< in the order of Decoder(shape()).layout(), gaps zero
-  std::optional<Config> run = {};  ///< the configuration of the run that left it; none: no run did
-  DecoderShape shape() const;
-};
-
-/// Reads a run's directory, its model.safetensors (or a checkpoint), or a Hugging Face folder. Throws
+/// Opens a run's directory, its model.safetensors (or a checkpoint), or a Hugging Face folder. Throws
 /// UserError (input).
-ModelFile read_model(const std::filesystem::path& path);
+StoredModel open_model(const std::filesystem::path& path);
 
 struct ConvertOptions {
   int64 kv_heads = 0;  ///< 0: as many as there are
   std::string init = "mean";
   int64 seed = 0;  ///< of random draws
+  std::string format =
+      "by the name";                 ///< or fovea, hugging_face; a name that ends in .safetensors is fovea's
+  std::string dtype = "stored";      ///< or f32, bf16, f16
+  std::string shard_size = "5 GiB";  ///< of a Hugging Face folder's files, at most
 };
 
-/// Writes any such model as fovea's model.safetensors, its KV heads converted where the options say so.
-void convert_model(const std::filesystem::path& source, const std::filesystem::path& destination,
-                   const ConvertOptions& options);
+/// Writes any such model as fovea's model.safetensors or as a Hugging Face folder, its KV heads converted
+/// where the options say so, a parameter at a time: weights are mapped, one layer's attention is held.
+/// Returns lines that say what was written. Throws UserError; what it was to write is then not there.
+std::string convert_model(const std::filesystem::path& source, const std::filesystem::path& destination,
+                          const ConvertOptions& options);
 
 }  // namespace fovea

@@ -11,11 +11,11 @@ namespace fovea {
 namespace {
 
 // logits (B T, V) f32.
-std::vector<float> compute_logits(const Decoder& decoder, const ModelFile& model, const Tokens& tokens,
+std::vector<float> compute_logits(const Decoder& decoder, const StoredModel& model, const Tokens& tokens,
                                   Stream& stream) {
   const int64 t = tokens.length, v = decoder.shape().vocab;
   const DType wide = stream.backend() == Backend::reference ? DType::f64 : DType::f32;
-  const Buffer weights = weights_buffer(model.parameters, wide), logits(wide, {t, v});
+  const Buffer weights = weights_buffer(model.layout, model.parameters, wide), logits(wide, {t, v});
   SequencePass pass(decoder, weights, {}, t, stream,
                     [&](const StepContext& context) { decoder.logits(context, logits); });
   std::vector<float> all;
@@ -37,7 +37,7 @@ double log_sum_exp(std::span<const float> x) {
 
 }  // namespace
 
-void score(const ModelFile& model, const std::filesystem::path& path, const std::filesystem::path& out,
+void score(const StoredModel& model, const std::filesystem::path& path, const std::filesystem::path& out,
            Backend backend, int threads) {
   std::error_code ignored;
   if (std::filesystem::equivalent(path, out, ignored))

@@ -47,10 +47,9 @@ void SequencePass::run(const int32* tokens) {
   stream_.synchronize();
 }
 
-Buffer weights_buffer(const std::vector<float>& parameters, DType dtype) {
-  const auto n = static_cast<int64>(parameters.size());
-  Buffer buffer(dtype, {n});
-  for (int64 i = 0; i < n; ++i) store(buffer, {i}, parameters[static_cast<size_t>(i)]);
+Buffer weights_buffer(const ParameterLayout& layout, const ParameterSource& parameters, DType dtype) {
+  Buffer buffer(dtype, {layout.elements()});
+  read_all(parameters, layout, buffer);
   return buffer;
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "convert/parameter_source.h"
 #include "model/decoder.h"
 
 namespace fovea {
@@ -34,7 +35,7 @@ class SequencePass {
   Arena arena_;
 };
 
-/// The parameters of a model file as a flat buffer of this dtype.
-Buffer weights_buffer(const std::vector<float>& parameters, DType dtype);
+/// Parameters as a flat buffer of this dtype.
+Buffer weights_buffer(const ParameterLayout& layout, const ParameterSource& parameters, DType dtype);
 
 }  // namespace fovea

@@ -172,14 +172,18 @@ void Commands::add_studies() {
 }
 
 void Commands::add_models() {
-  CLI::App* sub = command("convert", "Write a model as model.safetensors, with fewer KV heads if asked",
+  CLI::App* sub = command("convert",
+                          "Write a model as a Hugging Face folder or as fovea's own file, with fewer KV "
+                          "heads if asked",
                           [](const Arguments& a) {
-                            convert_model(a.source, a.destination, a.convert);
+                            fmt::print("{}", convert_model(a.source, a.destination, a.convert));
                             return ExitCode::done;
                           });
   sub->add_option("SRC", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")
       ->required();
-  sub->add_option("DST", a_.destination, "file to write")->required();
+  sub->add_option("DST", a_.destination,
+                  "a name that ends in .safetensors: fovea's file; any other: a Hugging Face folder")
+      ->required();
   sub->add_option("--kv-heads", a_.convert.kv_heads, "KV heads of the result; 0 (else): as many as there are")
       ->type_name("G")
       ->check(within(0, 65536));
@@ -188,10 +192,18 @@ void Commands::add_models() {
       ->type_name("HOW")
       ->check(one_of({"mean", "mean_scaled", "first", "random", "aligned", "aligned_unscaled"}));
   sub->add_option("--seed", a_.convert.seed, "of the random draws; else 0")->type_name("N");
+  sub->add_option("--format", a_.convert.format, "fovea or hugging_face; else by DST's name")
+      ->type_name("WHICH")
+      ->check(one_of({"fovea", "hugging_face"}));
+  sub->add_option("--dtype", a_.convert.dtype, "f32, bf16 or f16; else as the weights are stored")
+      ->type_name("NAME")
+      ->check(one_of({"f32", "bf16", "f16"}));
+  sub->add_option("--shard-size", a_.convert.shard_size, "largest file of a folder; else 5 GiB")
+      ->type_name("SIZE");
 
   sub = command("score", "Write a model's logits, log-probabilities and loss of given tokens",
                 [](const Arguments& a) {
-                  score(read_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
+                  score(open_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
                   return ExitCode::done;
                 });
   sub->add_option("MODEL", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")

@@ -1,31 +1,79 @@
 #include "convert/attention_weights.h"
 
+#include <algorithm>
+#include <string>
+#include <utility>
+
 #include "core/error.h"
 
 namespace fovea {
 
 using Eigen::MatrixXd;
 
-AttentionWeights::Projection AttentionWeights::projection(const Decoder& decoder, std::span<float> parameters,
-                                                          const std::string& name) {
-  const ParameterLayout& layout = decoder.layout();
-  const ParameterId weight_id = layout.find(name + ".weight"), bias_id = layout.find(name + ".bias");
-  FOVEA_CHECK(weight_id != kNoParameter, "no parameter {}.weight", name);
-  const Parameter& weight = layout[weight_id];
-  const bool has_bias = bias_id != kNoParameter;
-  return {Rows(parameters.data() + weight.offset, weight.rows, weight.columns),
-          has_bias ? Rows(parameters.data() + layout[bias_id].offset, layout[bias_id].columns, 1)
-                   : Rows(nullptr, 0, 0)};
+namespace {
+
+using Rows = AttentionWeights::Rows;
+
+std::string prefix_of(int64 layer) { return fmt::format("blocks.{}.attention.", layer); }
+
+Rows read_rows(const ParameterLayout& layout, const ParameterSource& parameters, const std::string& name) {
+  const ParameterId id = layout.find(name);
+  if (id == kNoParameter) return Rows(0, 0);
+  const Parameter& p = layout[id];
+  Rows rows = p.vector ? Rows(p.columns, 1) : Rows(p.rows, p.columns);
+  parameters.read(id, View(rows.data(), DType::f32, {p.elements()}));
+  return rows;
 }
 
-AttentionWeights::AttentionWeights(const Decoder& decoder, std::span<float> parameters, int64 layer)
+AttentionWeights::Projection read_projection(const ParameterLayout& layout, const ParameterSource& parameters,
+                                             const std::string& name) {
+  FOVEA_CHECK(layout.find(name + ".weight") != kNoParameter, "no parameter {}.weight", name);
+  return {read_rows(layout, parameters, name + ".weight"), read_rows(layout, parameters, name + ".bias")};
+}
+
+}  // namespace
+
+AttentionWeights::AttentionWeights(const Decoder& decoder, const ParameterSource& parameters, int64 layer)
     : head_dim_(decoder.shape().head_dim),
       kv_heads_(decoder.shape().kv_heads[static_cast<size_t>(layer)]),
       group_(decoder.shape().group(layer)),
-      q_(projection(decoder, parameters, fmt::format("blocks.{}.attention.q", layer))),
-      k_(projection(decoder, parameters, fmt::format("blocks.{}.attention.k", layer))),
-      v_(projection(decoder, parameters, fmt::format("blocks.{}.attention.v", layer))),
-      out_(projection(decoder, parameters, fmt::format("blocks.{}.attention.out", layer))) {}
+      q_(read_projection(decoder.layout(), parameters, prefix_of(layer) + "q")),
+      k_(read_projection(decoder.layout(), parameters, prefix_of(layer) + "k")),
+      v_(read_projection(decoder.layout(), parameters, prefix_of(layer) + "v")),
+      out_(read_projection(decoder.layout(), parameters, prefix_of(layer) + "out")) {}
+
+const Rows* AttentionWeights::find(std::string_view name) const {
+  struct Named {
+    std::string_view name;
+    const Projection& projection;
+  };
+  for (const Named& named : {Named{"q", q_}, {"k", k_}, {"v", v_}, {"out", out_}}) {
+    if (name.substr(0, name.find('.')) != named.name) continue;
+    if (name.ends_with(".weight")) return &named.projection.weight;
+    if (name.ends_with(".bias")) return &named.projection.bias;
+  }
+  return nullptr;
+}
+
+void AttentionWeights::store(const Decoder& decoder, std::span<float> parameters, int64 layer) const {
+  const std::string prefix = prefix_of(layer);
+  for (const Parameter& p : decoder.layout().parameters()) {
+    if (!p.name.starts_with(prefix)) continue;
+    const Rows* rows = find(std::string_view(p.name).substr(prefix.size()));
+    if (!rows) continue;  // a norm
+    FOVEA_CHECK(rows->size() == p.elements(), "{} has {} elements, not {}", p.name, p.elements(),
+                rows->size());
+    std::copy_n(rows->data(), p.elements(), parameters.begin() + p.offset);
+  }
+}
+
+void AttentionWeights::replace(Projection k, Projection v) {
+  const int64 heads = k.weight.rows() / head_dim_;
+  group_ = group_ * kv_heads_ / heads;
+  kv_heads_ = heads;
+  k_ = std::move(k);
+  v_ = std::move(v);
+}
 
 MatrixXd AttentionWeights::rows_of(const Projection& p) {
   MatrixXd rows(p.weight.rows(), p.weight.cols() + p.bias.cols());

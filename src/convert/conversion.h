@@ -31,6 +31,8 @@ struct Conversion {
   bool scales() const;
   bool reads_activations() const { return method == ConversionMethod::aligned_activations; }
   bool searches() const { return grouping == HeadGrouping::similar; }
+  /// Whether a layer's heads are made of that layer's weights alone.
+  bool is_local() const { return !reads_activations() && !searches(); }
   bool operator==(const Conversion&) const = default;
 };
 

@@ -1,7 +1,10 @@
 #include "convert/gqa.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "convert/attention_weights.h"
@@ -34,6 +37,16 @@ void expect_same_shape(const Parameter& source, const Parameter& target) {
       "init.from: {} is {} in the model to convert and {} here: let both models differ in model.kv_heads "
       "alone",
       target.name, shape_of(source), shape_of(target));
+}
+
+// N of blocks.N.attention.*, -1 for any other.
+int64 layer_of_attention(std::string_view name) {
+  constexpr std::string_view kBlocks = "blocks.";
+  const size_t attention = name.find(".attention.");
+  if (!name.starts_with(kBlocks) || attention == name.npos) return -1;
+  int64 layer = -1;
+  std::from_chars(name.data() + kBlocks.size(), name.data() + attention, layer);
+  return layer;
 }
 
 // blocks.N.attention.{k,v}.{weight,bias}
@@ -128,48 +141,46 @@ std::vector<MatrixXd> moments_for(std::span<const float> parameters, const GqaCo
   return conversion.calibration->second_moments(parameters);
 }
 
-std::vector<float> align(const Decoder& source, std::span<const float> parameters, const DecoderShape& target,
-                         const Conversion& how, const std::vector<MatrixXd>& moments) {
-  std::vector<float> result(parameters.begin(), parameters.end());
-  if (!how.aligns() && !how.searches()) return result;
+// What is done to one layer.
+struct LayerConversion {
+  const Decoder &source, &target;
+  int64 layer = 0;
+  Conversion how;
+  uint64 seed = 0;
+  const std::vector<MatrixXd>& moments;  // of each layer, or none
+
+  int64 group() const { return merged_heads(source.shape(), target.shape(), layer); }
+};
+
+// The same attention, with the heads of each group near one another.
+void align_layer(const LayerConversion& conversion, AttentionWeights& weights) {
+  const Conversion& how = conversion.how;
+  const int64 size = conversion.group();
+  if (size == 1 || (!how.aligns() && !how.searches())) return;
+  const DecoderShape& shape = conversion.source.shape();
+  if (how.aligns() && shape.qk_norm)
+    fail_usage(
+        "init.conversion = \"{}\": keys under QK-norm cannot be rotated: choose mean, mean_scaled, first or "
+        "random",
+        name_of(how));
   Eigen::setNbThreads(1);  // bits must not depend on how many there are
-  for (int64 layer = 0; layer < source.shape().layers; ++layer) {
-    const int64 size = merged_heads(source.shape(), target, layer);
-    if (size == 1) continue;
-    if (how.aligns() && source.shape().qk_norm)
-      fail_usage(
-          "init.conversion = \"{}\": keys under QK-norm cannot be rotated: choose mean, mean_scaled, first "
-          "or "
-          "random",
-          name_of(how));
-    AttentionWeights weights(source, result, layer);
-    const LayerHeads heads(weights, source.shape(), how, moments, layer);
-    const HeadGroups groups =
-        how.searches() ? similar_groups(heads.distances(), size) : adjacent_groups(weights.kv_heads(), size);
-    std::vector<int64> order;
-    for (const std::vector<int64>& members : groups) {
-      if (how.aligns()) heads.align(members, weights);
-      order.insert(order.end(), members.begin(), members.end());
-    }
-    weights.reorder(order);
+  const LayerHeads heads(weights, shape, how, conversion.moments, conversion.layer);
+  const HeadGroups groups =
+      how.searches() ? similar_groups(heads.distances(), size) : adjacent_groups(weights.kv_heads(), size);
+  std::vector<int64> order;
+  for (const std::vector<int64>& members : groups) {
+    if (how.aligns()) heads.align(members, weights);
+    order.insert(order.end(), members.begin(), members.end());
   }
-  return result;
+  weights.reorder(order);
 }
 
 // One projection's heads as they become fewer: `group` of `from`, (G1, elements), become one of `to`.
-struct MergedParameter {
-  const Parameter& target;
+struct MergedPart {
   const float* from;
   float* to;
   int64 elements;  // of a head
 };
-
-MergedParameter merged_parameter(const Decoder& source, const float* from, const Decoder& target, float* to,
-                                 const std::string& name, int64 heads) {
-  const Parameter& parameter = target.layout()[target.layout().find(name)];
-  const Parameter& before = counterpart(source.layout(), parameter);
-  return {parameter, from + before.offset, to + parameter.offset, parameter.elements() / heads};
-}
 
 double mean_of(const float* members, int64 stride, int64 group) {
   double sum = 0;
@@ -178,10 +189,10 @@ double mean_of(const float* members, int64 stride, int64 group) {
 }
 
 // The mean norm of the heads of group g over the norm of their mean.
-double norm_ratio(const std::vector<MergedParameter>& parts, int64 g, int64 group) {
+double norm_ratio(const std::vector<MergedPart>& parts, int64 g, int64 group) {
   std::vector<double> squares(static_cast<size_t>(group), 0.0);
   double square_of_mean = 0;
-  for (const MergedParameter& part : parts)
+  for (const MergedPart& part : parts)
     for (int64 i = 0; i < part.elements; ++i) {
       const float* members = part.from + g * group * part.elements + i;
       for (int64 member = 0; member < group; ++member) {
@@ -196,54 +207,69 @@ double norm_ratio(const std::vector<MergedParameter>& parts, int64 g, int64 grou
   return square_of_mean > 0 ? norms / static_cast<double>(group) / std::sqrt(square_of_mean) : 1;
 }
 
-// Weights and biases of K, or of V, in one layer.
-void merge(const std::vector<MergedParameter>& parts, int64 heads, int64 group,
-           const GqaConversion& conversion) {
-  const ConversionMethod method = conversion.how.method;
-  for (const MergedParameter& part : parts)
-    if (method == ConversionMethod::random) {
-      const Parameter& p = part.target;
-      initialise(
-          p,
-          p.vector ? View(part.to, DType::f32, {p.columns}) : View(part.to, DType::f32, {p.rows, p.columns}),
-          conversion.seed);
-    }
-  if (method == ConversionMethod::random) return;
+void merge(const std::vector<MergedPart>& parts, int64 heads, int64 group, const Conversion& how) {
   for (int64 g = 0; g < heads; ++g) {
-    const double scale = conversion.how.scales() ? norm_ratio(parts, g, group) : 1;
-    for (const MergedParameter& part : parts)
+    const double scale = how.scales() ? norm_ratio(parts, g, group) : 1;
+    for (const MergedPart& part : parts)
       for (int64 i = 0; i < part.elements; ++i) {
         const float* members = part.from + g * group * part.elements + i;
         part.to[g * part.elements + i] =
-            method == ConversionMethod::first
+            how.method == ConversionMethod::first
                 ? members[0]
                 : static_cast<float>(mean_of(members, part.elements, group) * scale);
       }
   }
 }
 
-std::vector<float> merge_all(const Decoder& source, const std::vector<float>& parameters,
-                             const Decoder& target, const GqaConversion& conversion) {
+// Weights and biases of K, or of V.
+AttentionWeights::Projection merged(const LayerConversion& conversion,
+                                    const AttentionWeights::Projection& from, const char* which) {
+  const int64 group = conversion.group(),
+              heads = conversion.target.shape().kv_heads[static_cast<size_t>(conversion.layer)];
+  AttentionWeights::Projection to{AttentionWeights::Rows(from.weight.rows() / group, from.weight.cols()),
+                                  AttentionWeights::Rows(from.bias.rows() / group, from.bias.cols())};
+  if (conversion.how.method == ConversionMethod::random) {
+    const ParameterLayout& layout = conversion.target.layout();
+    const auto draw = [&](const char* what, AttentionWeights::Rows& rows) {
+      const ParameterId id =
+          layout.find(fmt::format("blocks.{}.attention.{}.{}", conversion.layer, which, what));
+      if (id == kNoParameter) return;
+      initialise(layout[id],
+                 layout[id].vector ? View(rows.data(), DType::f32, {rows.size()})
+                                   : View(rows.data(), DType::f32, {rows.rows(), rows.cols()}),
+                 conversion.seed);
+    };
+    draw("weight", to.weight);
+    draw("bias", to.bias);
+    return to;
+  }
+  std::vector<MergedPart> parts{{from.weight.data(), to.weight.data(), to.weight.size() / heads}};
+  if (from.bias.size() > 0) parts.push_back({from.bias.data(), to.bias.data(), to.bias.size() / heads});
+  merge(parts, heads, group, conversion.how);
+  return to;
+}
+
+AttentionWeights converted_layer(const LayerConversion& conversion, AttentionWeights weights) {
+  if (conversion.group() == 1) return weights;
+  align_layer(conversion, weights);
+  weights.replace(merged(conversion, weights.k(), "k"), merged(conversion, weights.v(), "v"));
+  return weights;
+}
+
+// All layers, and what is no attention as it is.
+std::vector<float> convert_all(const Decoder& source, std::span<const float> parameters,
+                               const Decoder& target, const GqaConversion& conversion, const Conversion& how,
+                               const std::vector<MatrixXd>& moments) {
   std::vector<float> result(static_cast<size_t>(target.layout().elements()), 0.0f);
   for (const Parameter& to : target.layout().parameters()) {
     const Parameter& from = counterpart(source.layout(), to);
     if (from.elements() == to.elements())
       std::copy_n(parameters.data() + from.offset, to.elements(), result.data() + to.offset);
   }
-  for (int64 layer = 0; layer < target.shape().layers; ++layer) {
-    const int64 heads = target.shape().kv_heads[static_cast<size_t>(layer)],
-                group = merged_heads(source.shape(), target.shape(), layer);
-    if (group == 1) continue;
-    for (const char* which : {"k", "v"}) {
-      std::vector<MergedParameter> parts;
-      for (const char* what : {"weight", "bias"}) {
-        const std::string name = fmt::format("blocks.{}.attention.{}.{}", layer, which, what);
-        if (target.layout().find(name) != kNoParameter)
-          parts.push_back(merged_parameter(source, parameters.data(), target, result.data(), name, heads));
-      }
-      merge(parts, heads, group, conversion);
-    }
-  }
+  for (int64 layer = 0; layer < target.shape().layers; ++layer)
+    converted_layer({source, target, layer, how, conversion.seed, moments},
+                    AttentionWeights(source, parameters, layer))
+        .store(target, result, layer);
   return result;
 }
 
@@ -273,8 +299,15 @@ std::vector<float> lower_by_layer(const Decoder& target, std::vector<float> adja
 }  // namespace
 
 std::vector<float> align_kv_heads(const Decoder& source, std::span<const float> parameters,
-                                  const DecoderShape& target, const GqaConversion& conversion) {
-  return align(source, parameters, target, conversion.how, moments_for(parameters, conversion));
+                                  const Decoder& target, const GqaConversion& conversion) {
+  const std::vector<MatrixXd> moments = moments_for(parameters, conversion);
+  std::vector<float> result(parameters.begin(), parameters.end());
+  for (int64 layer = 0; layer < source.shape().layers; ++layer) {
+    AttentionWeights weights(source, parameters, layer);
+    align_layer({source, target, layer, conversion.how, conversion.seed, moments}, weights);
+    weights.store(source, result, layer);
+  }
+  return result;
 }
 
 std::vector<float> convert_kv_heads(const Decoder& source, std::span<const float> parameters,
@@ -285,8 +318,7 @@ std::vector<float> convert_kv_heads(const Decoder& source, std::span<const float
   if (source.shape().kv_heads == target.shape().kv_heads) return {parameters.begin(), parameters.end()};
   const std::vector<MatrixXd> moments = moments_for(parameters, conversion);
   const auto converted = [&](HeadGrouping grouping) {
-    const Conversion how{conversion.how.method, grouping};
-    return merge_all(source, align(source, parameters, target.shape(), how, moments), target, conversion);
+    return convert_all(source, parameters, target, conversion, {conversion.how.method, grouping}, moments);
   };
   std::vector<float> adjacent = converted(HeadGrouping::adjacent);
   if (!conversion.how.searches()) return adjacent;
@@ -294,6 +326,38 @@ std::vector<float> convert_kv_heads(const Decoder& source, std::span<const float
               name_of(conversion.how));
   return lower_by_layer(target, std::move(adjacent), converted(HeadGrouping::similar),
                         *conversion.calibration);
+}
+
+ParameterSource convert_kv_heads(const Decoder& source, ParameterSource parameters, const Decoder& target,
+                                 const GqaConversion& conversion) {
+  FOVEA_CHECK(conversion.how.is_local(), "{} looks at the whole model", name_of(conversion.how));
+  expect_convertible(source, target);
+  struct Converted {
+    int64 layer = -1;
+    std::optional<AttentionWeights> weights;
+  };
+  const auto last = std::make_shared<Converted>();  // the layer that was converted last
+  const auto counterpart_of = [&source, &target](ParameterId id) {
+    return source.layout().find(target.layout()[id].name);
+  };
+  const auto read = [&source, &target, parameters, conversion, last, counterpart_of](ParameterId id,
+                                                                                     const View& to) {
+    const std::string& name = target.layout()[id].name;
+    const int64 layer = layer_of_attention(name);
+    if (layer < 0 || merged_heads(source.shape(), target.shape(), layer) == 1)
+      return parameters.read(counterpart_of(id), to);
+    if (last->layer != layer) {
+      const std::vector<MatrixXd> none;
+      last->weights = converted_layer({source, target, layer, conversion.how, conversion.seed, none},
+                                      AttentionWeights(source, parameters, layer));
+      last->layer = layer;
+    }
+    const AttentionWeights::Rows* rows = last->weights->find(name.substr(name.find(".attention.") + 11));
+    if (!rows) return parameters.read(counterpart_of(id), to);  // a norm
+    convert_elements(reinterpret_cast<const std::byte*>(rows->data()), DType::f32, to);
+  };
+  return {[parameters, counterpart_of](ParameterId id) { return parameters.dtype(counterpart_of(id)); },
+          read};
 }
 
 }  // namespace fovea

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convert/conversion.h"
+#include "convert/parameter_source.h"
 #include "model/decoder.h"
 
 namespace fovea {
@@ -38,7 +39,7 @@ struct GqaConversion {
 /// Throws UserError (usage) when heads are to be aligned and the model has QK-norm, whose weights per
 /// dimension no rotation passes.
 std::vector<float> align_kv_heads(const Decoder& source, std::span<const float> parameters,
-                                  const DecoderShape& target, const GqaConversion& conversion);
+                                  const Decoder& target, const GqaConversion& conversion);
 
 /// The parameters of a model with fewer KV heads. `parameters` (source.layout().elements()) are those of a
 /// model with G1 KV heads, MHA or GQA; the result (target's elements) is for one that differs in having G2 of
@@ -57,5 +58,10 @@ std::vector<float> align_kv_heads(const Decoder& source, std::span<const float> 
 /// Throws UserError (usage) when the two models differ in anything else, and as align_kv_heads.
 std::vector<float> convert_kv_heads(const Decoder& source, std::span<const float> parameters,
                                     const Decoder& target, const GqaConversion& conversion);
+
+/// The same, layer by layer as parameters are asked for: one layer's attention is held. For conversions that
+/// are local to a layer (Conversion::is_local). Both decoders outlive the result; dtypes are the source's.
+ParameterSource convert_kv_heads(const Decoder& source, ParameterSource parameters, const Decoder& target,
+                                 const GqaConversion& conversion);
 
 }  // namespace fovea

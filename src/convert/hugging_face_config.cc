@@ -1,5 +1,6 @@
 #include "convert/hugging_face_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <optional>
@@ -9,6 +10,8 @@
 
 #include "convert/hugging_face_rope.h"
 #include "convert/json_keys.h"
+#include "core/error.h"
+#include "core/file.h"
 #include "core/json.h"
 
 namespace fovea {
@@ -123,9 +126,8 @@ void read_gemma2(const JsonKeys& keys, HuggingFaceConfig& config) {
   };
   model.attention_softcap = softcap("attn_logit_softcapping", 50);
   model.logit_softcap = softcap("final_logit_softcapping", 30);
-  // Scores are q.k / sqrt(query_pre_attn_scalar) there and q.k / sqrt(head_dim) here.
-  const double scalar = keys.number("query_pre_attn_scalar", 256);
-  config.query_scale = static_cast<float>(std::sqrt(static_cast<double>(model.head_dim) / scalar));
+  const double scalar = keys.number("query_pre_attn_scalar", 256);  // scores are q.k over its root
+  if (scalar != static_cast<double>(model.head_dim)) model.attention_scale = 1 / std::sqrt(scalar);
 }
 
 void read_gpt2(const JsonKeys& keys, HuggingFaceConfig& config) {
@@ -172,6 +174,10 @@ void expect_consistent(const JsonKeys& keys, const ModelConfig& model) {
 }  // namespace
 
 HuggingFaceConfig read_hugging_face_config(const std::filesystem::path& path) {
+  return read_hugging_face_config(parse_json(read_file(path), path.string()), path.string());
+}
+
+HuggingFaceConfig read_hugging_face_config(const nlohmann::json& json, const std::string& name) {
   struct Type {
     std::string_view name;
     void (*read)(const JsonKeys&, HuggingFaceConfig&);
@@ -179,9 +185,18 @@ HuggingFaceConfig read_hugging_face_config(const std::filesystem::path& path) {
   static constexpr Type kTypes[] = {{"llama", read_llama}, {"mistral", read_mistral}, {"qwen2", read_qwen},
                                     {"qwen3", read_qwen},  {"gemma", read_gemma},     {"gemma2", read_gemma2},
                                     {"gpt2", read_gpt2},   {"gpt_neox", read_neox}};
-  const JsonKeys keys = JsonKeys::of_file(path);
+  // Encoders and their like, which are not there yet.
+  static constexpr std::string_view kLater[] = {"t5",   "mt5",     "umt5", "vit",
+                                                "bart", "whisper", "clip", "siglip"};
+  const JsonKeys keys(name, json);
   HuggingFaceConfig config;
   config.model_type = keys.string("model_type");
+  if (std::find(std::begin(kLater), std::end(kLater), config.model_type) != std::end(kLater))
+    fail_unavailable(
+        "{}: model_type {}: encoder-decoder and vision models are not there yet, decoders are: llama, "
+        "mistral, "
+        "qwen2, qwen3, gemma, gemma2, gpt2 and gpt_neox",
+        name, config.model_type);
   config.vocabulary = keys.integer("vocab_size");
   for (const Type& type : kTypes) {
     if (type.name != config.model_type) continue;

@@ -1,4 +1,5 @@
 #include "convert/hugging_face_rope.h"
+#include "core/json.h"
 
 #include <algorithm>
 #include <string>

@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "core/file.h"
 #include "core/json.h"
 
 namespace fovea {
@@ -20,10 +19,6 @@ bool is_positive(const Json& value) {
 
 JsonKeys::JsonKeys(std::string path, Json json) : path_(std::move(path)), json_(std::move(json)) {
   if (!json_.is_object()) fail_input("{}: not a JSON object", path_);
-}
-
-JsonKeys JsonKeys::of_file(const std::filesystem::path& path) {
-  return JsonKeys(path.string(), parse_json(read_file(path), path.string()));
 }
 
 bool JsonKeys::is_zero(const char* key) const {

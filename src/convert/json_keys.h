@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -18,7 +17,6 @@ class JsonKeys {
  public:
   /// `path`: what messages call the file.
   JsonKeys(std::string path, nlohmann::json json);
-  static JsonKeys of_file(const std::filesystem::path& path);
 
   bool has(const char* key) const { return find(key) != nullptr; }
   bool is_null(const char* key) const { return json_.contains(key) && !has(key); }

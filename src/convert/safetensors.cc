@@ -136,7 +136,10 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
       bool readable = false;
       const Tensor tensor = parse_tensor(entry, static_cast<int64>(data_.size()), readable);
       ranges.push_back(tensor.bytes);
-      if (readable) tensors_[name] = tensor;
+      if (readable)
+        tensors_[name] = tensor;
+      else
+        left_out_.insert(name);
     } catch (const std::invalid_argument& error) {
       fail_input("{}: tensor {}: {}", path.string(), printable(name), error.what());
     }

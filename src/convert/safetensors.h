@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,8 @@ class SafeTensors {
   std::span<const std::byte> data() const { return data_; }
 
   bool has(std::string_view name) const { return tensors_.contains(name); }
+  /// Whether it is one of those that were left out.
+  bool left_out(std::string_view name) const { return left_out_.contains(name); }
   const Tensor& tensor(std::string_view name) const;  ///< one line where there is none
   std::span<const std::byte> bytes(const Tensor& tensor) const;
   /// All elements, converted to float.
@@ -53,6 +56,7 @@ class SafeTensors {
   MappedFile file_;
   std::span<const std::byte> data_;
   std::map<std::string, Tensor, std::less<>> tensors_;
+  std::set<std::string, std::less<>> left_out_;
   std::map<std::string, std::string, std::less<>> metadata_;
 };
 

@@ -171,6 +171,64 @@ void AtomicFile::commit() {
   sync_to_disk(directory_of(path_));
 }
 
+namespace {
+
+namespace fs = std::filesystem;
+
+int lock_directory(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || ::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return fd;
+  ::close(fd);
+  return -1;
+}
+
+// What killed processes left of a folder that was to become `path`.
+void remove_abandoned_folders(const fs::path& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory_of(path), error)) {
+    const std::string name = entry.path().filename().string();
+    if (target_of(name) != path.filename().string() || !entry.is_directory(error)) continue;
+    const Descriptor lock(lock_directory(entry.path()));
+    if (lock.get() >= 0) fs::remove_all(entry.path(), error);
+  }
+}
+
+// "a/b/" names a/b.
+fs::path without_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+}  // namespace
+
+AtomicFolder::AtomicFolder(fs::path path, Existing existing)
+    : path_(without_slash(path)), temporary_(path_), existing_(existing) {
+  std::error_code error;
+  const bool taken =
+      fs::exists(path_, error) && !(fs::is_directory(path_, error) && fs::is_empty(path_, error));
+  if (taken && existing == Existing::refuse)
+    fail_usage("{}: is there already: name another folder, or remove it", path_.string());
+  if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), error);
+  remove_abandoned_folders(path_);
+  temporary_ += fmt::format("{}{}", kTemporaryMark, ::getpid());
+  if (::mkdir(temporary_.c_str(), 0755) != 0 && errno != EEXIST) fail_to_write(path_, errno);
+  lock_ = lock_directory(temporary_);
+}
+
+AtomicFolder::~AtomicFolder() {
+  if (!temporary_.empty()) {
+    std::error_code error;
+    fs::remove_all(temporary_, error);
+  }
+  if (lock_ >= 0) ::close(lock_);
+}
+
+void AtomicFolder::commit() {
+  sync_to_disk(temporary_);
+  std::error_code error;
+  if (existing_ == Existing::replace) fs::remove_all(path_, error);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_to_write(path_, errno);
+  temporary_.clear();
+  sync_to_disk(directory_of(path_));
+}
+
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts) {
   AtomicFile file(path);

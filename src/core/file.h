@@ -40,6 +40,26 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);
 
+/// A folder that is there whole or not at all: filled beside `path`, renamed at commit(). What is not
+/// committed is removed, also what a killed process left of such a folder. Throws UserError: usage where
+/// `path` is there already and not an empty folder, unless it is to be replaced.
+class AtomicFolder {
+ public:
+  enum class Existing { refuse, replace };
+  explicit AtomicFolder(std::filesystem::path path, Existing existing = Existing::refuse);
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+  ~AtomicFolder();
+  /// Where its files are written until commit(); each is synced by its own writer.
+  const std::filesystem::path& place() const { return temporary_; }
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  Existing existing_;
+  int lock_ = -1;
+};
+
 /// Removes the temporary files that writers of files in `directory` (or of the one named `of`) left when they
 /// were killed. A writer that lives holds a lock on its own, on whichever machine it runs.
 void remove_abandoned_temporaries(const std::filesystem::path& directory, std::string_view of = {});

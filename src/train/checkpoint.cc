@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "convert/hugging_face.h"
 #include "convert/safetensors.h"
 #include "convert/safetensors_writer.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/text.h"
 
 namespace fovea {
 namespace {
@@ -16,6 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::string_view kFormat = "fovea checkpoint 1";
 constexpr const char* kAverage = "ema/";
+constexpr const char* kConverted = "converted";
+constexpr const char* kBareNames = "bare_names";
+constexpr const char* kCompanion = "companion/";
 constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
 
 void append(std::vector<NamedView>& tensors, const ParameterLayout& layout, const View& flat,
@@ -34,17 +40,42 @@ std::string checksum(const std::vector<uint64>& hashes, const CheckpointInfo& in
                              info.identity, info.vocabulary, info.config));
 }
 
+SafeTensorsMetadata metadata_of(const CheckpointInfo& info, const std::string& sum) {
+  return {{"format", std::string(kFormat)}, {"step", std::to_string(info.step)},
+          {"identity", info.identity},      {"vocabulary", std::to_string(info.vocabulary)},
+          {"config", info.config},          {"checksum", sum}};
+}
+
 void write(const fs::path& path, std::vector<NamedView> tensors, const CheckpointInfo& info) {
   sort_as_in_file(tensors);
   std::vector<uint64> hashes;
   for (const NamedView& tensor : tensors) hashes.push_back(hash64(bytes_of(tensor.view)));
-  write_safetensors(path, tensors,
-                    {{"format", std::string(kFormat)},
-                     {"step", std::to_string(info.step)},
-                     {"identity", info.identity},
-                     {"vocabulary", std::to_string(info.vocabulary)},
-                     {"config", info.config},
-                     {"checksum", checksum(hashes, info)}});
+  write_safetensors(path, std::move(tensors), metadata_of(info, checksum(hashes, info)));
+}
+
+// Files within metadata, which must be UTF-8: as they are, or in hexadecimal digits.
+std::string packed(const std::string& content) {
+  try {
+    nlohmann::json(content).dump();
+    return "text:" + content;
+  } catch (const nlohmann::json::type_error&) {  // it is not
+  }
+  std::string text = "hex:";
+  for (const char c : content) text += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return text;
+}
+
+std::optional<std::string> unpacked(const std::string& text) {
+  if (text.starts_with("text:")) return text.substr(5);
+  if (!text.starts_with("hex:") || text.size() % 2 != 0) return std::nullopt;
+  std::string content;
+  for (size_t i = 4; i < text.size(); i += 2) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, value, 16);
+    if (error != std::errc() || end != text.data() + i + 2) return std::nullopt;
+    content += static_cast<char>(value);
+  }
+  return content;
 }
 
 const std::string& field(const SafeTensors& file, std::string_view name) {
@@ -68,7 +99,8 @@ int64 number(const SafeTensors& file, std::string_view name) {
 CheckpointInfo checkpoint_info(const SafeTensors& file) {
   if (field(file, "format") != kFormat)
     fail_input("{}: a checkpoint of another version: {}", file.path().string(), field(file, "format"));
-  return {number(file, "step"), field(file, "identity"), field(file, "config"), number(file, "vocabulary")};
+  return {number(file, "step"), field(file, "identity"), field(file, "config"), number(file, "vocabulary"),
+          file.metadata().contains(kConverted)};
 }
 
 void verify_checkpoint(const SafeTensors& file) {
@@ -93,30 +125,18 @@ void refuse_others(const SafeTensors& file, const ParameterLayout& layout) {
                  file.path().string(), name);
 }
 
-void refuse_other_shape(const SafeTensors& file, const Parameter& parameter, const std::string& name) {
-  std::vector<int64> shape{parameter.rows, parameter.columns};
-  if (parameter.vector) shape = {parameter.columns};
-  const std::vector<int64>& found = file.tensor(name).shape;
-  if (found != shape)
-    fail_input("{}: tensor {} is ({}), this model wants ({})", file.path().string(), name, shape_text(found),
-               shape_text(shape));
-}
-
 }  // namespace
 
-std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& layout) {
+ParameterSource weights_in(const fs::path& path, const ParameterLayout& layout) {
+  const auto files = std::make_shared<const TensorFiles>(path);
+  const SafeTensors& file = *files->files().front();
   if (file.metadata().contains("checksum")) verify_checkpoint(file);
   refuse_others(file, layout);
-  std::vector<float> weights(static_cast<size_t>(layout.elements()));
+  std::vector<FileTensor> tensors = own_tensors(layout);
   // What a checkpoint's run evaluates and exports.
-  const bool averaged = file.has(kAverage + layout.parameters().front().name);
-  for (const Parameter& parameter : layout.parameters()) {
-    const std::string name = (averaged ? kAverage : "") + parameter.name;
-    refuse_other_shape(file, parameter, name);
-    const std::vector<float> values = file.read_f32(name);
-    std::copy(values.begin(), values.end(), weights.begin() + parameter.offset);
-  }
-  return weights;
+  if (file.has(kAverage + layout.parameters().front().name))
+    for (FileTensor& tensor : tensors) tensor.name = kAverage + tensor.name;
+  return stored_parameters(files, tensors, layout, 0);
 }
 
 namespace {
@@ -166,6 +186,42 @@ void write_checkpoint(const fs::path& path, const ParameterLayout& layout, const
   append(tensors, layout, state.moment2(), "moment2/");
   if (state.averaged()) append(tensors, layout, state.average(), kAverage);
   write(path, std::move(tensors), info);
+}
+
+void write_converted_model(const fs::path& path, const StoredModel& model, const CheckpointInfo& info) {
+  std::vector<TensorSpec> specs;
+  for (const FileTensor& tensor : own_tensors(model.layout))
+    specs.push_back({tensor.name, model.parameters.dtype(tensor.parts.front()), tensor.shape});
+  CheckpointInfo known = info;
+  known.identity = std::string(32, '0');  // until all has been seen
+  SafeTensorsMetadata metadata = metadata_of(known, std::string(32, '0'));
+  metadata[kConverted] = "yes";
+  if (model.bare_names) metadata[kBareNames] = "yes";
+  for (const auto& [name, content] : model.companions) metadata[kCompanion + name] = packed(content);
+  SafeTensorsWriter writer(path, std::move(specs), std::move(metadata));
+  std::vector<uint64> hashes;
+  for (const TensorSpec& tensor : writer.tensors()) {
+    const Buffer data(tensor.dtype, {tensor.elements()});
+    model.parameters.read(model.layout.find(tensor.name), data);
+    hashes.push_back(hash64(bytes_of(data.view())));
+    writer.append(bytes_of(data.view()));
+  }
+  known.identity = hash128(std::as_bytes(std::span(hashes)));
+  writer.set_metadata("identity", known.identity);
+  writer.set_metadata("checksum", checksum(hashes, known));
+  writer.commit();
+}
+
+void read_origin(const SafeTensors& file, StoredModel& model) {
+  model.bare_names = file.metadata().contains(kBareNames);
+  for (const auto& [key, value] : file.metadata())
+    if (key.starts_with(kCompanion)) {
+      const std::string name = key.substr(std::string_view(kCompanion).size());
+      std::optional<std::string> content = unpacked(value);
+      if (!content || !is_companion(name))  // it is written under its name some day
+        fail_input("{}: the metadata's {} is damaged", file.path().string(), on_one_line(key));
+      model.companions[name] = std::move(*content);
+    }
 }
 
 void write_model(const fs::path& path, const ParameterLayout& layout, const View& weights,

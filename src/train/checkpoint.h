@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convert/safetensors.h"
+#include "convert/stored_model.h"
 #include "train/optimizer.h"
 
 namespace fovea {
@@ -18,6 +19,7 @@ struct CheckpointInfo {
   std::string identity;  ///< of the run
   std::string config;    ///< TOML that gives the model's shape
   int64 vocabulary = 0;
+  bool converted = false;  ///< no run left it: `identity` is that of the weights
 };
 
 /// Atomic. Throws UserError (failed).
@@ -26,6 +28,13 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterLayout& 
 /// The weights alone: what a finished run leaves for others to start from.
 void write_model(const std::filesystem::path& path, const ParameterLayout& layout, const View& weights,
                  const CheckpointInfo& info);
+
+/// The same of parameters that are read one at a time and kept in their dtypes: what a conversion leaves. Its
+/// identity is made from what is written. What the model says of the folder that it came from is kept:
+/// read_origin() gives it back.
+void write_converted_model(const std::filesystem::path& path, const StoredModel& model,
+                           const CheckpointInfo& info);
+void read_origin(const SafeTensors& file, StoredModel& model);
 
 /// What a checkpoint or model says of itself. Throws UserError (input) for another kind of file.
 CheckpointInfo checkpoint_info(const SafeTensors& file);
@@ -38,11 +47,10 @@ CheckpointInfo read_checkpoint(const std::filesystem::path& path, const Paramete
 /// Throws UserError (input) for a checkpoint or model whose checksum is not that of what it holds.
 void verify_checkpoint(const SafeTensors& file);
 
-/// The weights of a checkpoint, a model or a bare file of tensors: layout.elements() in the layout's order,
-/// gaps zero; moments are left alone, and where there is a moving average it is what is read. Throws
-/// UserError (input): damaged, or a tensor is missing, of another shape, or one for which the layout has no
-/// place.
-std::vector<float> read_weights(const SafeTensors& file, const ParameterLayout& layout);
+/// The weights of a checkpoint, a model or a bare file of tensors, mapped; moments are left alone, and where
+/// there is a moving average it is what is read. Throws UserError (input): damaged, or a tensor is missing,
+/// of another shape, or one for which the layout has no place.
+ParameterSource weights_in(const std::filesystem::path& path, const ParameterLayout& layout);
 
 /// Checkpoints of a run's directory, by step: "step-00001200.safetensors".
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, int64 step);

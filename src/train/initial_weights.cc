@@ -1,6 +1,7 @@
 #include "train/initial_weights.h"
 
 #include "convert/gqa.h"
+#include "convert/hugging_face.h"
 #include "convert/safetensors.h"
 #include "model/describe.h"
 #include "model/families.h"
@@ -24,15 +25,61 @@ std::vector<int64> kv_heads_of(const SafeTensors& file, const DecoderShape& shap
   return heads;
 }
 
-std::vector<float> converted(const Config& config, const Decoder& source,
-                             const std::vector<float>& parameters, const Decoder& target,
+// Of the folder's model and ours nothing may differ but the number of KV heads.
+void expect_same_parameters(const std::string& from, const ParameterLayout& theirs,
+                            const ParameterLayout& ours) {
+  for (const Parameter& p : ours.parameters()) {
+    const ParameterId id = theirs.find(p.name);
+    if (id == kNoParameter)
+      fail_usage(
+          "init.from = \"{}\" has no {}, which [model] asks for: leave out of [model] what that folder says",
+          from, p.name);
+    if (theirs[id].rows != p.rows || theirs[id].columns != p.columns)
+      fail_usage(
+          "init.from = \"{}\": {} is ({}, {}) there and ({}, {}) by [model]: leave out of [model] what that "
+          "folder "
+          "says",
+          from, p.name, theirs[id].rows, theirs[id].columns, p.rows, p.columns);
+  }
+  for (const Parameter& p : theirs.parameters())
+    if (ours.find(p.name) == kNoParameter)
+      fail_usage(
+          "init.from = \"{}\" has {}, for which [model] has no place: leave out of [model] what that folder "
+          "says",
+          from, p.name);
+}
+
+/// What init.from holds: the model there, and its parameters.
+struct Initial {
+  Decoder decoder;  ///< as ours, with the KV heads that are there
+  ParameterSource parameters;
+};
+
+Initial open_initial(const Config& config, const Decoder& target) {
+  const std::string& from = config.init.from;
+  Config source = config;
+  if (is_hugging_face_model(from)) {
+    StoredModel model = open_hugging_face(from);
+    source.model.kv_heads_per_layer = model.shape().kv_heads;
+    Decoder decoder(decoder_shape(source.model, target.shape().vocab));
+    expect_same_parameters(from, model.layout, decoder.layout());
+    return {std::move(decoder), std::move(model.parameters)};
+  }
+  source.model.kv_heads_per_layer = kv_heads_of(SafeTensors(from), target.shape());
+  Decoder decoder(decoder_shape(source.model, target.shape().vocab));
+  ParameterSource parameters = weights_in(from, decoder.layout());
+  return {std::move(decoder), std::move(parameters)};
+}
+
+// The whole of it, for conversions that look at more than a layer.
+std::vector<float> converted(const Config& config, const Initial& source, const Decoder& target,
                              const InitialData& data) {
   const StepShape step = step_shape(config);
   const auto seed = static_cast<uint64>(config.train.seed);
   const Calibration calibration =
       calibration_on({data.dataset, seed, data.first_sample, config.init.calibration, step.length},
-                     source.shape(), target.shape(), {data.backend, data.threads});
-  return convert_kv_heads(source, parameters, target,
+                     source.decoder.shape(), target.shape(), {data.backend, data.threads});
+  return convert_kv_heads(source.decoder, read_all(source.parameters, source.decoder.layout()), target,
                           {conversion_named(config.init.conversion), seed, &calibration});
 }
 
@@ -40,18 +87,20 @@ std::vector<float> converted(const Config& config, const Decoder& source,
 
 void load_initial_weights(const Config& config, const Decoder& decoder, const View& weights,
                           const InitialData& data) {
-  const SafeTensors file(config.init.from);
-  Config source_config = config;
-  source_config.model.kv_heads_per_layer = kv_heads_of(file, decoder.shape());
-  const Decoder source(decoder_shape(source_config.model, decoder.shape().vocab));
-  const bool differ = source.shape().kv_heads != decoder.shape().kv_heads;
-  if (differ && config.init.conversion == "none")
+  const Initial source = open_initial(config, decoder);
+  const DecoderShape& shape = source.decoder.shape();
+  if (shape.kv_heads == decoder.shape().kv_heads)
+    return read_all(source.parameters, decoder.layout(), weights);
+  if (config.init.conversion == "none")
     fail_usage("{} has {} KV heads, the model {}: set init.conversion to mean or another of its words",
-               config.init.from, kv_heads_text(source.shape()), kv_heads_text(decoder.shape()));
-  std::vector<float> parameters = read_weights(file, source.layout());
-  if (differ) parameters = converted(config, source, parameters, decoder, data);
-  for (int64 i = 0; i < decoder.layout().elements(); ++i)
-    store(weights, {i}, parameters[static_cast<size_t>(i)]);
+               config.init.from, kv_heads_text(shape), kv_heads_text(decoder.shape()));
+  const Conversion how = conversion_named(config.init.conversion);
+  const auto seed = static_cast<uint64>(config.train.seed);
+  if (how.is_local())
+    return read_all(convert_kv_heads(source.decoder, source.parameters, decoder, {how, seed}),
+                    decoder.layout(), weights);
+  const std::vector<float> parameters = converted(config, source, decoder, data);
+  read_all(source_of(decoder.layout(), parameters), decoder.layout(), weights);
 }
 
 }  // namespace fovea

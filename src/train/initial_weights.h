@@ -17,11 +17,11 @@ struct InitialData {
   int threads = 1;
 };
 
-/// Writes the weights that another run left (InitConfig) into `weights` (flat, f32 | f64, in the decoder's
-/// layout), with its KV heads converted where the file has more of them in a layer; where it has as many,
-/// nothing is. No bit depends on the threads.
-/// Throws UserError: input (a damaged file, another model's), usage (a conversion is needed and none is
-/// named, or there are fewer KV heads than the model wants).
+/// Writes the weights that another run left, or those of a Hugging Face folder (InitConfig), into `weights`
+/// (flat, f32 | f64, in the decoder's layout), with its KV heads converted where the file has more of them in
+/// a layer; where it has as many, nothing is. No bit depends on the threads. Throws UserError: input (a
+/// damaged file, another model's), usage (a conversion is needed and none is named, or there are fewer KV
+/// heads than the model wants).
 void load_initial_weights(const Config& config, const Decoder& decoder, const View& weights,
                           const InitialData& data);
 

@@ -80,6 +80,7 @@ void turn_heads(const Decoder& decoder, std::vector<float>& parameters, uint64 s
       weights.rotate_keys(head, random_rotation(key_blocks(shape), shape.head_dim, seed));
       weights.rotate_values(head, random_rotation(value_blocks(shape), shape.head_dim, seed + 500));
     }
+    weights.store(decoder, parameters, layer);
   }
 }
 
@@ -92,6 +93,7 @@ void shuffle_heads(const Decoder& decoder, std::vector<float>& parameters, uint6
       std::swap(order[i - 1],
                 order[RandomSequence{seed, RandomUse::synthetic, static_cast<uint32>(layer)}.below(i, i)]);
     weights.reorder(order);
+    weights.store(decoder, parameters, layer);
   }
 }
 
@@ -199,7 +201,7 @@ TEST_P(Alignment, TheUnmergedModelComputesTheSame) {
   for (const int64 kv_heads : targets())
     for (const char* word : {"aligned", "aligned_activations", "mean similar", "aligned similar",
                              "aligned_activations similar"}) {
-      const auto aligned = align_kv_heads(source, parameters, decoder_of(config(), kv_heads).shape(),
+      const auto aligned = align_kv_heads(source, parameters, decoder_of(config(), kv_heads),
                                           {conversion_named(word), 0, &calibration});
       EXPECT_TRUE(aligned != parameters || kv_heads == 1) << word;
       EXPECT_LE(difference(logits_of(source, aligned), expected), 1e-6) << word << " to " << kv_heads;

@@ -15,6 +15,7 @@
 #include "core/random.h"
 #include "experiments/head_cosines.h"
 #include "experiments/head_statistics.h"
+#include "model/families.h"
 #include "record/hdf5.h"
 
 namespace fovea {
@@ -23,6 +24,21 @@ namespace {
 namespace fs = std::filesystem;
 using testing::Each;
 using testing::HasSubstr;
+
+/// A model in memory, to be written to.
+struct HeldModel {
+  ModelConfig config;
+  int64 vocabulary = 0;
+  std::vector<float> parameters;  // in the layout's order
+  std::optional<Config> run;
+
+  DecoderShape shape() const { return decoder_shape(config, vocabulary); }
+  StoredModel stored() const {
+    StoredModel model = model_of(config, vocabulary, parameters);
+    model.run = run;
+    return model;
+  }
+};
 
 /// A decoder whose weights are all zero but for norms, to be written by hand. Tokens and positions are
 /// directions of the residual stream.
@@ -66,11 +82,13 @@ class HandMade {
     for (int64 i = 0; i < kPositions; ++i) reads(layer, "q", q_head, i, i, 10);
     for (int64 i = 1; i < kPositions; ++i) reads(layer, "k", kv_head, i, i - 1, 10);
   }
-  ModelFile& file() { return model_; }
-  Inspection inspection(const InspectOptions& options = {}) const { return inspect(model_, options); }
+  HeldModel& file() { return model_; }
+  Inspection inspection(const InspectOptions& options = {}) const {
+    return inspect(model_.stored(), options);
+  }
 
  private:
-  ModelFile model_;
+  HeldModel model_;
 };
 
 double of_head(const std::vector<double>& values, int64 layer, int64 head) {
@@ -176,8 +194,8 @@ TEST(Inspect, ScoresAreMultipliedByTheModelsScale) {
 }
 
 /// A small model with drawn weights.
-ModelFile drawn_model(const std::function<void(ModelConfig&)>& change = {}) {
-  ModelFile model;
+HeldModel drawn_model(const std::function<void(ModelConfig&)>& change = {}) {
+  HeldModel model;
   model.config.layers = 2;
   model.config.width = 16;
   model.config.q_heads = 4;
@@ -204,30 +222,31 @@ std::vector<double> all_of(const ModelStatistics& s) {
 
 TEST(Inspect, ThreadsMoveNoBit) {
   for (const char* family : {"llama", "gpt2", "gemma2"}) {
-    const ModelFile model = drawn_model([&](ModelConfig& config) {
+    const HeldModel model = drawn_model([&](ModelConfig& config) {
       config.family = family;
       if (config.family == "gpt2") config.kv_heads = 4;
       if (config.family == "gemma2") config.sliding_window = 4;
     });
     InspectOptions one, three;
     three.threads = 3;
-    EXPECT_EQ(all_of(inspect(model, one).trained), all_of(inspect(model, three).trained)) << family;
+    EXPECT_EQ(all_of(inspect(model.stored(), one).trained), all_of(inspect(model.stored(), three).trained))
+        << family;
   }
 }
 
 TEST(Inspect, BackendsAgree) {
-  const ModelFile model = drawn_model();
+  const HeldModel model = drawn_model();
   InspectOptions cpu, reference;
   reference.backend = Backend::reference;
-  const std::vector<double> a = all_of(inspect(model, cpu).trained),
-                            b = all_of(inspect(model, reference).trained);
+  const std::vector<double> a = all_of(inspect(model.stored(), cpu).trained),
+                            b = all_of(inspect(model.stored(), reference).trained);
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4 * std::max(1.0, std::abs(b[i]))) << i;
 }
 
 // Every number of a gradient by central differences of the loss that the inspection itself reports.
 TEST(Inspect, GradientNormsAreThoseOfTheLoss) {
-  ModelFile model = drawn_model([](ModelConfig& config) {
+  HeldModel model = drawn_model([](ModelConfig& config) {
     config.layers = 2;
     config.width = 4;
     config.q_heads = 2;
@@ -237,7 +256,7 @@ TEST(Inspect, GradientNormsAreThoseOfTheLoss) {
   InspectOptions options;
   options.backend = Backend::reference;
   options.sequences = 2;
-  const GradientNorms norms = inspect(model, options).trained.gradients;
+  const GradientNorms norms = inspect(model.stored(), options).trained.gradients;
   const ParameterLayout layout = Decoder(model.shape()).layout();
   const auto norm_by_differences = [&](const std::vector<std::string>& names) {
     double squares = 0;
@@ -248,7 +267,7 @@ TEST(Inspect, GradientNormsAreThoseOfTheLoss) {
         const float before = weight;
         const auto loss = [&](float value) {
           weight = value;
-          return inspect(model, options).trained.loss;
+          return inspect(model.stored(), options).trained.loss;
         };
         const float high = before + 0x1p-8f, low = before - 0x1p-8f;
         const double slope = (loss(high) - loss(low)) / (double{high} - double{low});
@@ -267,7 +286,7 @@ TEST(Inspect, GradientNormsAreThoseOfTheLoss) {
 }
 
 TEST(Inspect, CosinesAreOfNeighboursWeights) {
-  ModelFile model = drawn_model([](ModelConfig& config) { config.kv_heads = 4; });
+  HeldModel model = drawn_model([](ModelConfig& config) { config.kv_heads = 4; });
   const Decoder decoder(model.shape());
   const ParameterLayout& layout = decoder.layout();
   const Parameter& k = layout[layout.find("blocks.1.attention.k.weight")];
@@ -287,7 +306,7 @@ TEST(Inspect, CosinesAreOfNeighboursWeights) {
   EXPECT_EQ(all.groups, 1);
   EXPECT_NEAR(all.key[1], 0, 1e-6);  // six pairs: 1, -1, and two of each sign that cancel
   EXPECT_THROW(group_cosines(decoder, model.parameters, 3), UserError);
-  const ModelFile single = drawn_model([](ModelConfig& config) { config.kv_heads = 1; });
+  const HeldModel single = drawn_model([](ModelConfig& config) { config.kv_heads = 1; });
   EXPECT_EQ(group_cosines(Decoder(single.shape()), single.parameters, 2).heads, 0);
 }
 
@@ -305,7 +324,7 @@ void turn(float* heads, int64 from, int64 to, int64 d, int64 columns, bool plane
 }
 
 TEST(Inspect, AlignmentFindsHeadsThatAreRotationsOfOneAnother) {
-  ModelFile model = drawn_model([](ModelConfig& config) {
+  HeldModel model = drawn_model([](ModelConfig& config) {
     config.q_heads = config.kv_heads = 4;
     config.head_dim = 6;
   });
@@ -325,17 +344,17 @@ TEST(Inspect, AlignmentFindsHeadsThatAreRotationsOfOneAnother) {
   EXPECT_LT(c.value[0], 0.9);
   EXPECT_NEAR(c.value_aligned[0], 1, 1e-6);
 
-  ModelFile normed = drawn_model([](ModelConfig& config) { config.qk_norm = "yes"; });
+  HeldModel normed = drawn_model([](ModelConfig& config) { config.qk_norm = "yes"; });
   const GroupCosines n = group_cosines(Decoder(normed.shape()), normed.parameters, 2);
   EXPECT_TRUE(std::isnan(n.key_aligned[0]) && std::isfinite(n.key[0]) && std::isfinite(n.value_aligned[0]));
 }
 
 TEST(Inspect, LayersMayDifferInTheirKvHeads) {
-  const ModelFile model = drawn_model([](ModelConfig& config) {
+  const HeldModel model = drawn_model([](ModelConfig& config) {
     config.kv_heads = 0;
     config.kv_heads_per_layer = {4, 1};
   });
-  const Inspection i = inspect(model, {});
+  const Inspection i = inspect(model.stored(), {});
   EXPECT_THAT(i.kv_heads, testing::ElementsAre(4, 1));
   EXPECT_EQ(i.cosines.groups, 2);
   EXPECT_TRUE(std::isfinite(i.cosines.key[1]) && std::isnan(i.cosines.key[2]) &&
@@ -344,7 +363,7 @@ TEST(Inspect, LayersMayDifferInTheirKvHeads) {
 }
 
 TEST(Inspect, ModelsTooShortForInductionSaySo) {
-  const Inspection i = inspect(drawn_model([](ModelConfig& config) { config.context = 3; }), {});
+  const Inspection i = inspect(drawn_model([](ModelConfig& config) { config.context = 3; }).stored(), {});
   EXPECT_EQ(i.repeated, 0);
   EXPECT_THAT(i.trained.heads.induction, Each(0));
   EXPECT_THAT(describe(i), HasSubstr("too short for induction"));

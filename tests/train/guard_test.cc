@@ -238,7 +238,7 @@ TEST_F(Averages, AreInCheckpointsAndAreTheModelThatIsLeft) {
   for (int i = 0; i < 10; ++i) trainer.step();
   const ParameterLayout& layout = trainer.decoder().layout();
   const auto expect_average = [&](const fs::path& path) {
-    const std::vector<float> read = read_weights(SafeTensors(path), layout);
+    const std::vector<float> read = read_all(weights_in(path, layout), layout);
     for (const Parameter& parameter : layout.parameters())
       for (int64 i = parameter.offset; i < parameter.offset + parameter.elements(); ++i)
         ASSERT_EQ(read[static_cast<size_t>(i)], load(trainer.state().average(), {i})) << parameter.name;

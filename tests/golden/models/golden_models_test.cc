@@ -61,7 +61,7 @@ TEST_P(Scores, AreThoseOfTransformers) {
   const auto [name, backend] = GetParam();
   const h5::Group reference = reference_of(name);
   const fs::path out = directory_ / "answer.h5";
-  score(read_model(folder_of(name)), folder_of(name) / "reference.h5", out, backend, 2);
+  score(open_model(folder_of(name)), folder_of(name) / "reference.h5", out, backend, 2);
   const h5::Group answer = h5::open_file(out);
   for (const auto& [what, bound] : {std::pair("logits", 2e-4), {"logprobs", 4e-4}, {"loss", 4e-4}}) {
     const h5::Array<double> x = answer.read<double>(what), ref = reference.read<double>(what);
@@ -138,7 +138,7 @@ std::vector<Correspondence> correspondences() {
 /// A model's gradients of the mean cross-entropy of each next token, on one backend.
 class Gradients {
  public:
-  Gradients(const ModelFile& model, const h5::Array<int32>& tokens, Backend backend)
+  Gradients(const StoredModel& model, const h5::Array<int32>& tokens, Backend backend)
       : wide_(backend == Backend::reference ? DType::f64 : DType::f32),
         decoder_(model.shape(), tokens.shape[1], wide_),
         gradients_(wide_, {decoder_.layout().elements()}) {
@@ -149,8 +149,7 @@ class Gradients {
       if (positions[i] + 1 < length) targets[i] = inputs[i + 1];
     }
     Buffer weights(wide_, {decoder_.layout().elements()}), losses(wide_, {n});
-    for (int64 i = 0; i < decoder_.layout().elements(); ++i)
-      store(weights, {i}, model.parameters[static_cast<size_t>(i)]);
+    read_all(model.parameters, model.layout, weights);
     const auto view = [&](std::vector<int32>& values) { return View(values.data(), DType::i32, {n}); };
     const double scored = static_cast<double>(n - tokens.shape[0]);
     const auto run = [&](Stream& stream, Arena& arena) {
@@ -221,7 +220,7 @@ class GoldenGradients : public testing::TestWithParam<std::tuple<const char*, Ba
 TEST_P(GoldenGradients, AreThoseOfTransformers) {
   const auto [name, backend] = GetParam();
   const h5::Group reference = reference_of(name);
-  const Gradients gradients(read_model(folder_of(name)), reference.read<int32>("tokens"), backend);
+  const Gradients gradients(open_model(folder_of(name)), reference.read<int32>("tokens"), backend);
   expect_within({gradients.loss()}, reference.read<double>("loss").values, 4e-4, "loss");
   if (!reference.has("grads")) return;
   expect_within({gradients.norm()}, reference.read<double>("grad_norm").values, 1e-3, "grad_norm");
@@ -255,7 +254,7 @@ class Scoring : public Answers {
     }
     const fs::path out = directory_ / "answer.h5";
     try {
-      score(read_model(folder_of("gpt2")), path, out, Backend::cpu, 1);
+      score(open_model(folder_of("gpt2")), path, out, Backend::cpu, 1);
       return "accepted";
     } catch (const UserError& error) {
       EXPECT_EQ(error.code(), ExitCode::input);
@@ -282,7 +281,7 @@ TEST_F(Scoring, RefusesTokensThatTheModelCannotTake) {
 
 // Causal, and positions count from zero in each sequence: a part is scored as within the whole.
 TEST_F(Scoring, BeginningOfASequenceIsScoredAsInTheWhole) {
-  const ModelFile model = read_model(folder_of("mistral_window"));
+  const StoredModel model = open_model(folder_of("mistral_window"));
   const auto logits = [&](const h5::Array<int32>& tokens) {
     {
       const h5::Group file = h5::create_file(directory_ / "tokens.h5");

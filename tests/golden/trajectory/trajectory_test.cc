@@ -40,7 +40,7 @@ class Trained {
         trainer_(config_, dataset_, backend, /*threads=*/2) {
     const View weights = trainer_.state().weights();
     const std::vector<float> first =
-        read_weights(SafeTensors(kFolder / (name + "_first.safetensors")), layout());
+        read_all(weights_in(kFolder / (name + "_first.safetensors"), layout()), layout());
     for (int64 i = 0; i < layout().elements(); ++i)
       store(weights, {i}, double{first[static_cast<size_t>(i)]});
     trainer_.resume_at(0);
@@ -92,7 +92,7 @@ std::vector<std::vector<double>> losses_of(const std::string& name, const std::s
 }
 
 std::vector<float> last_weights(const std::string& name, const ParameterLayout& layout) {
-  return read_weights(SafeTensors(kFolder / (name + "_last.safetensors")), layout);
+  return read_all(weights_in(kFolder / (name + "_last.safetensors"), layout), layout);
 }
 
 /// Softmax does not see K's biases: their gradient is 0, and AdamW makes steps of its rounding.
