@@ -10,7 +10,9 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "experiments/model_file.h"
 #include "experiments/score.h"
+#include "model/decoder.h"
 #include "record/hdf5.h"
 
 namespace fovea {
