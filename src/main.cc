@@ -173,7 +173,7 @@ void Commands::add_studies() {
 
 void Commands::add_models() {
   CLI::App* sub = command("convert",
-                          "Write a model as a Hugging Face folder or as fovea's own file, with fewer KV "
+                          "Write a model as a Hugging Face folder or fovea's own file, with fewer KV "
                           "heads if asked",
                           [](const Arguments& a) {
                             fmt::print("{}", convert_model(a.source, a.destination, a.convert));
