@@ -7,13 +7,38 @@
 #include "core/file.h"
 #include "core/random.h"
 #include "data/dataset.h"
+#include "data/token_files.h"
 #include "record/hdf5.h"
 
 namespace fovea {
 namespace {
 
 constexpr int64 kBytes = 256;
+constexpr int64 kLongest = int64{1} << 24;
 enum : uint32 { kPlainStream, kRepeatedStream };
+
+void expect_positions(const std::filesystem::path& path, const DecoderShape& shape, int64 length) {
+  const int64 most = shape.position == PositionKind::learned ? shape.context : kLongest;
+  if (length > most)
+    fail_input("{}: sequences of {} tokens, the model has positions for {}", path.string(), length, most);
+}
+
+void expect_in_vocabulary(const Tokens& tokens, const DecoderShape& shape) {
+  for (const int32 token : tokens.values)
+    if (token < 0 || token >= shape.vocab)
+      fail_input("{}: token {} is not in the model's vocabulary of {}", tokens.source, token, shape.vocab);
+}
+
+// Of `count` tokens, in sequences of `length`; 0: of the model's context, or all in one.
+Tokens windows_of(const std::filesystem::path& path, const DecoderShape& shape, int64 count, int64 length) {
+  if (count < 2)
+    fail_input("{}: holds {} tokens: there is none to predict from another", path.string(), count);
+  if (length > count)
+    fail_input("{}: holds {} tokens, fewer than a sequence of {}", path.string(), count, length);
+  const int64 of = length > 0 ? length : std::min(count, shape.context);
+  expect_positions(path, shape, of);
+  return {count / of, of, {}, path.string(), 0, count % of};
+}
 
 }  // namespace
 
@@ -21,13 +46,36 @@ Tokens read_tokens(const std::filesystem::path& path, const DecoderShape& shape)
   const h5::Array<int32> tokens = h5::open_file(path).read<int32>("tokens");
   if (tokens.shape.size() != 2 || tokens.shape[0] < 1 || tokens.shape[1] < 1)
     fail_input("{}: tokens must be (sequences, length), neither zero", path.string());
-  if (shape.position == PositionKind::learned && tokens.shape[1] > shape.context)
-    fail_input("{}: sequences of {} tokens, the model has positions for {}", path.string(), tokens.shape[1],
-               shape.context);
-  for (const int32 token : tokens.values)
-    if (token < 0 || token >= shape.vocab)
-      fail_input("{}: token {} is not in the model's vocabulary of {}", path.string(), token, shape.vocab);
-  return {tokens.shape[0], tokens.shape[1], tokens.values, path.string()};
+  expect_positions(path, shape, tokens.shape[1]);
+  Tokens result{tokens.shape[0], tokens.shape[1], tokens.values, path.string()};
+  expect_in_vocabulary(result, shape);
+  return result;
+}
+
+Tokens token_file_windows(const std::filesystem::path& path, const DecoderShape& shape, int64 length) {
+  const TokenFiles file({path.string()}, 0);
+  Tokens tokens = windows_of(path, shape, file.tokens(), length);
+  tokens.values.resize(static_cast<size_t>(tokens.sequences * tokens.length));
+  file.read(0, tokens.sequences * tokens.length, tokens.values.data());
+  expect_in_vocabulary(tokens, shape);
+  return tokens;
+}
+
+Tokens text_windows(const std::filesystem::path& path, const Tokenizer& tokenizer, const DecoderShape& shape,
+                    int64 length) {
+  const std::string text = read_file(path);
+  const Encoding encoding = tokenizer.encode_with_special(text);
+  const auto count = static_cast<int64>(encoding.ids.size());
+  Tokens tokens = windows_of(path, shape, count, length);
+  const auto end_of = [&](int64 i) {
+    return i + 1 < count ? encoding.begins[static_cast<size_t>(i) + 1] : static_cast<int64>(text.size());
+  };
+  for (int64 i = 0; i < tokens.sequences * tokens.length; ++i) {
+    tokens.values.push_back(encoding.ids[static_cast<size_t>(i)]);
+    if (i % tokens.length > 0) tokens.target_bytes += end_of(i) - encoding.begins[static_cast<size_t>(i)];
+  }
+  expect_in_vocabulary(tokens, shape);
+  return tokens;
 }
 
 Tokens text_tokens(const std::filesystem::path& path, const DecoderShape& shape, int64 sequences,

@@ -41,6 +41,7 @@ struct Arguments {
   int64 jobs = 1, threads = 0, sequences = 8, group = 2;
   bool dry_run = false, quiet = false;
   ConvertOptions convert;
+  ScoreOptions score;
 };
 
 ExitCode run(const Arguments& a) {
@@ -86,6 +87,16 @@ void choose_instruction_set(const Arguments& a) {
   const InstructionSet set = instruction_set_named(a.instruction_set);
   use_instruction_set(set);
   limit_matrix_library(set);
+}
+
+ExitCode score_tokens(const Arguments& a) {
+  ScoreOptions options = a.score;
+  options.tokens = a.in;
+  options.out = a.out;
+  options.backend = backend_named(a.backend);
+  options.threads = all_threads(a.threads);
+  fmt::print("{}", score(a.source, options));
+  return ExitCode::done;
 }
 
 ExitCode inspect_models(const Arguments& a) {
@@ -201,15 +212,21 @@ void Commands::add_models() {
   sub->add_option("--shard-size", a_.convert.shard_size, "largest file of a folder; else 5 GiB")
       ->type_name("SIZE");
 
-  sub = command("score", "Write a model's logits, log-probabilities and loss of given tokens",
-                [](const Arguments& a) {
-                  score(open_model(a.source), a.in, a.out, backend_named(a.backend), all_threads(a.threads));
-                  return ExitCode::done;
-                });
+  sub = command("score", "Write a model's log-probabilities, loss, logits and gradients of given tokens",
+                score_tokens);
   sub->add_option("MODEL", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")
       ->required();
-  sub->add_option("--tokens", a_.in, "HDF5 file with tokens (B, T)")->type_name("FILE")->required();
+  sub->add_option("--tokens", a_.in, "HDF5 file with tokens (B, T), .bin token file, or text")
+      ->type_name("FILE")
+      ->required();
   sub->add_option("--out", a_.out, "HDF5 file to write")->type_name("FILE")->required();
+  sub->add_flag("--logits", a_.score.logits, "write the logits (B, T, V) too");
+  sub->add_flag("--grads", a_.score.gradients,
+                "write the gradients of the loss by every parameter, and their norm");
+  sub->add_option("--length", a_.score.length,
+                  "tokens of the sequences that .bin files and text are cut into; else the model's context")
+      ->type_name("T")
+      ->check(within(2, 1 << 24));
   add_backend(sub);
 
   sub = command("inspect", "Say what a model's attention heads do, and how large scores and gradients are",

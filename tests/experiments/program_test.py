@@ -322,7 +322,7 @@ class Models(ProgramTest):
             model = GOLDEN / "models" / name
             expected = values(model / "reference.h5", "/logits")
             for backend in ("cpu", "naive", "reference"):
-                scores = self.score(model, model / "reference.h5", "--backend", backend)
+                scores = self.score(model, model / "reference.h5", "--logits", "--backend", backend)
                 self.assertLessEqual(furthest(values(scores, "/logits"), expected), 2e-4 * largest(expected))
                 [loss], [wanted] = values(scores, "/loss"), values(model / "reference.h5", "/loss")
                 self.assertLessEqual(abs(loss - wanted), 4e-4 * largest(expected))
@@ -345,8 +345,8 @@ class Models(ProgramTest):
             model = GOLDEN / "models" / name
             self.fovea("convert", model, "own.safetensors")
             tokens = model / "reference.h5"
-            logits = values(self.score(model, tokens), "/logits")
-            self.assertEqual(values(self.score("own.safetensors", tokens), "/logits"), logits, name)
+            logits = values(self.score(model, tokens, "--logits"), "/logits")
+            self.assertEqual(values(self.score("own.safetensors", tokens, "--logits"), "/logits"), logits, name)
 
     def test_fewer_heads(self):
         self.fovea("run", "tiny.toml", "--out", "study")
