@@ -160,7 +160,9 @@ GradientNorms gradient_norms(const Decoder& decoder, const View& weights, const 
 
 ModelStatistics statistics_of(const Decoder& decoder, const View& weights, const Material& material,
                               Stream& stream) {
-  HeadObserver text(decoder, weights, stream), repeated(decoder, weights, stream);
+  // RoPE may go by the length in use.
+  const Decoder of_repeated(decoder.shape(), material.repeated.length, weights.dtype());
+  HeadObserver text(decoder, weights, stream), repeated(of_repeated, weights, stream);
   ModelStatistics statistics;
   const int64 scored = material.text.sequences * (material.text.length - 1);
   statistics.loss = text.read(material.text, 0) / static_cast<double>(std::max<int64>(1, scored));
@@ -186,7 +188,7 @@ Inspection inspect(const StoredModel& model, const InspectOptions& options) {
   const DecoderShape shape = model.shape();
   const DType wide = options.backend == Backend::reference ? DType::f64 : DType::f32;
   const Material material = material_for(model, shape, options);
-  const Decoder decoder(shape, std::max(material.text.length, material.repeated.length), wide);
+  const Decoder decoder(shape, material.text.length, wide);
   Stream stream(options.backend, options.threads);
   Inspection inspection;
   const std::vector<float> parameters = read_all(model.parameters, model.layout);
