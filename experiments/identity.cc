@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "config/schema.h"
-#include "core/file.h"
 #include "core/hash.h"
+#include "experiments/initial_model.h"
 #include "experiments/numerics.h"
 
 namespace fovea {
@@ -12,7 +12,7 @@ namespace fovea {
 RunIdentity identify(const PlannedRun& run, const Dataset& dataset, std::string_view baseline) {
   Config config = run.config;
   std::string weights(baseline);
-  if (baseline.empty() && !config.init.from.empty()) weights = hash128(MappedFile(config.init.from).bytes());
+  if (baseline.empty() && !config.init.from.empty()) weights = hash_of_initial_weights(config.init.from);
   // A path says where, not what.
   config.init.from.clear();
   if (config.data.corpus != "kjv") config.data.corpus.clear();

@@ -14,7 +14,8 @@ struct RunIdentity {
   std::string inputs;  ///< without numerics: names the run's directory
   std::string full;
 };
-/// baseline: the identity of the run it starts from; empty: none (init.from is then hashed as a file).
+/// baseline: the identity of the run it starts from, or hash_of_initial_weights(init.from); empty: that is
+/// computed here where there is an init.from.
 RunIdentity identify(const PlannedRun& run, const Dataset& dataset, std::string_view baseline);
 
 }  // namespace fovea

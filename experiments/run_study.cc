@@ -13,10 +13,12 @@
 
 #include "core/file.h"
 #include "experiments/identity.h"
+#include "experiments/initial_model.h"
 #include "experiments/numerics.h"
 #include "experiments/progress_line.h"
 #include "experiments/study_lock.h"
 #include "kernels/simd/instruction_set.h"
+#include "model/families.h"
 #include "record/run_file.h"
 #include "record/study_index.h"
 #include "train/checkpoint.h"
@@ -105,12 +107,18 @@ void Scheduler::open_datasets() {
     datasets_.emplace(key, open_dataset(run.config.data, length));
     if (!options_.quiet) fmt::print("{}\n", describe(datasets_.at(key)));
   }
+  // A model that has fewer tokens than its data is refused before any run.
+  for (const PlannedRun& run : plan_.runs) decoder_shape(run.config.model, dataset_of(run).vocabulary());
 }
 
 void Scheduler::make_nodes() {
-  std::map<std::string, std::string> identities;
+  std::map<std::string, std::string> identities, weights;  // weights: of each init.from, read once
   for (const PlannedRun& run : plan_.runs) {
-    const std::string baseline = run.baseline.empty() ? "" : identities.at(run.baseline);
+    std::string baseline = run.baseline.empty() ? "" : identities.at(run.baseline);
+    if (const std::string& from = run.config.init.from; baseline.empty() && !from.empty()) {
+      if (!weights.contains(from)) weights[from] = hash_of_initial_weights(from);
+      baseline = weights[from];
+    }
     const RunIdentity identity = identify(run, dataset_of(run), baseline);
     Node node{&run, {}};
     node.entry.name = run.name;

@@ -10,6 +10,7 @@
 #include "experiments/claim_files.h"
 #include "experiments/describe_plan.h"
 #include "experiments/devices.h"
+#include "experiments/initial_model.h"
 #include "experiments/inspect.h"
 #include "experiments/run_study.h"
 #include "experiments/score.h"
@@ -45,7 +46,7 @@ struct Arguments {
 };
 
 ExitCode run(const Arguments& a) {
-  const LoadedConfig loaded = load_config(a.config, a.overrides);
+  const LoadedConfig loaded = load_config(a.config, a.overrides, read_initial_model);
   const StudyPlan plan = plan_study(loaded);
   const int64 threads = a.threads ? a.threads : loaded.config.run.threads;
   if (a.dry_run) {
@@ -64,7 +65,7 @@ ExitCode run(const Arguments& a) {
 }
 
 ExitCode explain_config(const Arguments& a) {
-  const LoadedConfig loaded = load_config(a.config, a.overrides);
+  const LoadedConfig loaded = load_config(a.config, a.overrides, read_initial_model);
   fmt::print("{}\n{}", explain(loaded),
              describe_prediction(expand(loaded).front().config, loaded.config.run.threads));
   return ExitCode::done;

@@ -20,6 +20,7 @@ struct ModelConfig {
   int64 head_dim = 0;                     // 0: width / q_heads
   int64 hidden = 0;                       // width of the MLP's inner layer; 0: the family's ratio
   int64 context = 256;
+  int64 vocab = 0;  // tokens that the model has; 0: those of the data
   double rope_theta = 10000;
   double rope_fraction = -1;           // part of head_dim that is rotated; -1: the family's
   bool rope_interleaved = false;       // pairs (2i, 2i+1) instead of (i, i + d/2)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "config/initial_model.h"
 #include "config/load.h"
 #include "core/error.h"
 
@@ -87,6 +88,9 @@ std::vector<RunVariant> expand(const LoadedConfig& loaded) {
       }
     variants = std::move(longer);
   }
+  if (!loaded.axes.empty())
+    for (RunVariant& variant : variants)
+      adopt_initial_model(variant.config, variant.sources, loaded.read_initial);
   make_unique(variants);
   return variants;
 }

@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <utility>
 
+#include "config/initial_model.h"
 #include "config/suggest.h"
 #include "config/validate.h"
 #include "core/error.h"
@@ -397,12 +399,15 @@ LoadedConfig Loader::finish(const std::string& path) {
 
 }  // namespace
 
-LoadedConfig load_config(const std::string& path, std::span<const std::string> overrides) {
+LoadedConfig load_config(const std::string& path, std::span<const std::string> overrides,
+                         ReadInitialModel read_initial) {
   try {
     Loader loader;
     loader.read(path, "");
     for (const std::string& text : overrides) loader.override_with(text);
     LoadedConfig loaded = loader.finish(path);
+    loaded.read_initial = std::move(read_initial);
+    adopt_initial_model(loaded.config, loaded.sources, loaded.read_initial);
     for (const RunVariant& variant : expand(loaded)) validate(variant.config, variant.sources);
     return loaded;
   } catch (const UserError& error) {

@@ -104,6 +104,11 @@ std::vector<ConfigKey> model_size_keys() {
        within(0, 16 * kMaxWidth)},
       {"model.context", model<&M::context>, "longest sequence that the model is made for", "tokens",
        within(1, kMaxContext)},
+      {.path = "model.vocab",
+       .slot = model<&M::vocab>,
+       .description = "tokens that the model has; 0: as many as the data",
+       .bounds = within(0, 1 << 24),
+       .silent_default = true},
       {"model.rope_theta", model<&M::rope_theta>, "base of the rotary frequencies", "", above(0)},
       {"model.rope_fraction", model<&M::rope_fraction>, "part of a head that is rotated; -1: the family's",
        "", or_else(-1, {.least = 0, .most = 1, .above_least = true})},
@@ -346,7 +351,8 @@ Words conversion_words(std::optional<std::string_view> besides = {}) {
 
 std::vector<ConfigKey> init_and_run_keys() {
   return {
-      {"init.from", init<&I::from>, "checkpoint of another run to start from; empty: drawn weights"},
+      {"init.from", init<&I::from>,
+       "what to start from: a run's directory or checkpoint, or a Hugging Face folder; empty: drawn weights"},
       {"init.conversion",
        init<&I::conversion>,
        "how the KV heads of init.from become fewer: mean of a group (scaled: to its heads' norm), first, "

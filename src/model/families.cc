@@ -190,7 +190,9 @@ DecoderShape decoder_shape(const ModelConfig& config, int64 vocab) {
   for (const Family& family : kFamilies) {
     if (config.family != family.name) continue;
     DecoderShape shape = family.assemble(config);
-    shape.vocab = vocab;
+    if (config.vocab > 0 && vocab > config.vocab)
+      fail_usage("model.vocab = {}: the data have {} tokens: set it to as many, or 0", config.vocab, vocab);
+    shape.vocab = config.vocab > 0 ? config.vocab : vocab;
     override_family(shape, config);
     check_kv_heads(shape);
     if (shape.hidden <= 0)

@@ -17,7 +17,8 @@ DecoderShape neox(
 DecoderShape gemma(const ModelConfig& config);   ///< Gemma 2024: 1 + w norms, scaled embeddings, GeGLU
 DecoderShape gemma2(const ModelConfig& config);  ///< Gemma 2: alternating windows, softcaps, post-norms
 
-/// The family that the configuration names, at `vocab` tokens. Throws UserError (usage) for a contradiction.
+/// The family that the configuration names, at config.vocab tokens, or `vocab` where it says none. Throws
+/// UserError (usage) for a contradiction.
 DecoderShape decoder_shape(const ModelConfig& config, int64 vocab);
 
 }  // namespace fovea

@@ -65,9 +65,10 @@ Initial open_initial(const Config& config, const Decoder& target) {
     expect_same_parameters(from, model.layout, decoder.layout());
     return {std::move(decoder), std::move(model.parameters)};
   }
-  source.model.kv_heads_per_layer = kv_heads_of(SafeTensors(from), target.shape());
+  const std::filesystem::path file = initial_weights_file(from);
+  source.model.kv_heads_per_layer = kv_heads_of(SafeTensors(file), target.shape());
   Decoder decoder(decoder_shape(source.model, target.shape().vocab));
-  ParameterSource parameters = weights_in(from, decoder.layout());
+  ParameterSource parameters = weights_in(file, decoder.layout());
   return {std::move(decoder), std::move(parameters)};
 }
 
@@ -84,6 +85,12 @@ std::vector<float> converted(const Config& config, const Initial& source, const 
 }
 
 }  // namespace
+
+std::filesystem::path initial_weights_file(const std::string& from) {
+  std::error_code error;
+  return std::filesystem::is_directory(from, error) ? std::filesystem::path(from) / kModelFileName
+                                                    : std::filesystem::path(from);
+}
 
 void load_initial_weights(const Config& config, const Decoder& decoder, const View& weights,
                           const InitialData& data) {

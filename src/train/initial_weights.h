@@ -8,6 +8,10 @@
 
 namespace fovea {
 
+/// The file of weights that init.from names where it is no Hugging Face folder: itself, or a run's
+/// model.safetensors.
+std::filesystem::path initial_weights_file(const std::string& from);
+
 /// What a conversion may look at: init.calibration training sequences from first_sample on, which are those
 /// that the run reads first.
 struct InitialData {

@@ -8,6 +8,8 @@
 #include <optional>
 #include <thread>
 
+#include "convert/hugging_face.h"
+#include "convert/hugging_face_export.h"
 #include "core/file.h"
 #include "kernels/matmul/library.h"
 #include "kernels/peak/peak.h"
@@ -76,13 +78,14 @@ class Run {
   int64 tokens_per_step() const { return trainer_.plan().shape.sequences * trainer_.plan().shape.length; }
   fs::path checkpoints() const { return job_.directory / "checkpoints"; }
   CheckpointInfo info() const {
-    return {trainer_.steps_done(), job_.identity, canonical(job_.config), dataset_.vocabulary()};
+    return {trainer_.steps_done(), job_.identity, canonical(job_.config), trainer_.decoder().shape().vocab};
   }
   void notice(const std::string& line) const {
     if (notice_) notice_(line);
   }
 
   Journal open_journal();
+  void remember_origin();
   bool restore();
   void pass_over(const std::vector<fs::path>& refused, const std::string& why) const;
   RunState train();
@@ -94,6 +97,7 @@ class Run {
   bool write(FunctionRef<void()> attempt, const std::string& otherwise);
   bool write_at_last(FunctionRef<void()> attempt);
   bool finish();
+  void export_model();
   void write_record(RunState state, const std::string& error);
   RunRecord record(RunState state, const std::string& error) const;
   StepProfile profile() const;
@@ -111,6 +115,7 @@ class Run {
   int64 evaluated_step_ = 0;  // of the last evaluation in the journal
   bool refused_ = false;      // the last write
   std::optional<RunState> ended_;
+  std::optional<StoredModel> origin_;  // the Hugging Face folder that it began with, its files closed
   Journal journal_;
   std::optional<EventFile> events_;
   int64 first_step_ = 0, skipped_ = 0;
@@ -144,7 +149,16 @@ RunState Run::execute() {
   }
 }
 
+// Days may pass until the end: the folder is not asked again.
+void Run::remember_origin() {
+  if (!is_hugging_face_model(job_.config.init.from)) return;
+  origin_ = open_hugging_face(job_.config.init.from);
+  const DType dtype = origin_->parameters.dtype(0);
+  origin_->parameters = {[dtype](ParameterId) { return dtype; }, {}};
+}
+
 Journal Run::open_journal() {
+  remember_origin();
   std::error_code error;
   fs::create_directories(checkpoints(), error);
   if (error) fail_to_write(checkpoints(), error.value());
@@ -353,8 +367,24 @@ bool Run::finish() {
   return write_at_last([&] {
     write_model(job_.directory / kModelFileName, trainer_.decoder().layout(), trainer_.state().average(),
                 info());
+    if (origin_) export_model();
     write_record(RunState::done, "");
   });
+}
+
+// What came from a Hugging Face folder goes back into one, in the dtype that it had there.
+void Run::export_model() {
+  const View weights = trainer_.state().average();
+  StoredModel model = *origin_;
+  model.config = job_.config.model;
+  model.vocabulary = trainer_.decoder().shape().vocab;
+  model.layout = trainer_.decoder().layout();
+  model.parameters.read = [&](ParameterId id, const View& to) {
+    const View from = model.layout.view(weights, id);
+    convert_elements(static_cast<const std::byte*>(from.data()), from.dtype(), to);
+  };
+  write_hugging_face(job_.directory / kExportFolderName, model,
+                     {.existing = AtomicFolder::Existing::replace});
 }
 
 // The journal's end is written once, however often the record is tried.

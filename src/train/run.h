@@ -44,9 +44,13 @@ using ProgressSink = std::function<void(const RunProgress&)>;
 /// Takes a line that must be seen: work that is skipped, a result that cannot be written.
 using NoticeSink = std::function<void(const std::string&)>;
 
-/// Trains to the end, or from the last checkpoint of its directory, and leaves there run.h5, journal.jsonl
-/// and model.safetensors. Returns `interrupted` when a stop was asked for, in training or in an evaluation: a
-/// checkpoint is then on disk and the same call goes on from it, to the same bits.
+/// Of the Hugging Face folder that a run leaves where it began with one.
+inline constexpr const char* kExportFolderName = "hugging_face";
+
+/// Trains to the end, or from the last checkpoint of its directory, and leaves there run.h5, journal.jsonl,
+/// model.safetensors, and a Hugging Face folder where init.from is one. Returns `interrupted` when a stop was
+/// asked for, in training or in an evaluation: a checkpoint is then on disk and the same call goes on from
+/// it, to the same bits.
 ///
 /// A disk that takes no checkpoint leaves the one before as it was; training goes on and tries again at the
 /// next one. Where it takes no results, the run waits for `patience_seconds`, then returns `interrupted`.
