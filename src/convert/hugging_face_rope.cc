@@ -1,7 +1,7 @@
 #include "convert/hugging_face_rope.h"
-#include "core/json.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "core/json.h"
@@ -140,8 +140,6 @@ Json scaling_of(const ModelConfig& model, const RopeScaling& scaling) {
   return json;
 }
 
-}  // namespace
-
 void read_rope(const JsonKeys& keys, ModelConfig& model) {
   // As transformers 5: what version 4 wrote stands over what it writes itself.
   const JsonKeys old = keys.object("rope_scaling");
@@ -164,13 +162,21 @@ void read_rope(const JsonKeys& keys, ModelConfig& model) {
   expect_computable(keys, model);
 }
 
+// So that the product with head_dim, rounded down, is dims again.
+double fraction_for(int64 dims, int64 head_dim) {
+  const auto d = static_cast<double>(dims), width = static_cast<double>(head_dim);
+  return d / width * width < d ? std::nextafter(d / width, 1.0) : d / width;
+}
+
+}  // namespace
+
 Json write_rope(const ModelConfig& model) {
   const DecoderShape shape = decoder_shape(model, 1);
   const RopeShape& rope = shape.rope;
   expect_writable(model, rope, shape.head_dim);
   Json json;
   json[is_neox(model) ? "rotary_emb_base" : "rope_theta"] = rope.theta;
-  if (is_neox(model)) json["rotary_pct"] = model.rope_fraction < 0 ? 0.25 : model.rope_fraction;
+  if (is_neox(model)) json["rotary_pct"] = fraction_for(rope.dims, shape.head_dim);
   json["rope_scaling"] = rope.scaling.type == RopeType::plain ? Json() : scaling_of(model, rope.scaling);
   // Where transformers 4 looks for it.
   if (rope.scaling.type == RopeType::longrope && model.rope_original_context > 0)

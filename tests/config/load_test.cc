@@ -79,6 +79,55 @@ TEST(Load, FilesOfClaimsLieBesideWhatNamesThem) {
   EXPECT_EQ(overridden.claim_files[0], "c/d.toml") << "relative to the working directory";
 }
 
+// Of a model with other values than the defaults in keys of several kinds.
+std::optional<InitialModel> some_model(const std::string& path) {
+  if (path == "bare") return std::nullopt;
+  if (path == "gone") fail_input("gone: cannot be opened");
+  InitialModel initial;
+  initial.model.family = "qwen3";
+  initial.model.layers = path == "deep" ? 9 : 3;
+  initial.model.kv_heads_per_layer = {8, 4, 2};
+  initial.model.kv_heads_per_layer.resize(static_cast<size_t>(initial.model.layers), 1);
+  initial.model.rope_theta = 5e5;
+  initial.model.dropout = 0.5;
+  return initial;
+}
+
+TEST(Load, WhatTheInitialModelSaysNeedNotBeSaid) {
+  const Folder folder;
+  const auto load = [&](const std::string& text) {
+    return load_config(folder.write("x.toml", text), {}, some_model);
+  };
+  const LoadedConfig loaded = load("init.from = 'there'\nmodel.rope_theta = 7\n");
+  EXPECT_EQ(loaded.config.model.family, "qwen3");
+  EXPECT_EQ(loaded.config.model.layers, 3);
+  EXPECT_EQ(loaded.config.model.kv_heads_per_layer, (std::vector<int64>{8, 4, 2}));
+  EXPECT_EQ(loaded.config.model.rope_theta, 7);
+  EXPECT_EQ(loaded.config.model.dropout, 0) << "a recipe's";
+  EXPECT_EQ(loaded.config.data.tokenizer, "bytes");
+  EXPECT_EQ(source_of(loaded.sources, "model.layers"), "init.from");
+  EXPECT_EQ(folder.relative(source_of(loaded.sources, "model.rope_theta")), "x.toml:2:20");
+  EXPECT_EQ(load("init.from = 'there'\nmodel.kv_heads = 2\n").config.model.kv_heads_per_layer.size(), 0u);
+  EXPECT_EQ(load("init.from = 'bare'\n").config.model.layers, Config().model.layers);
+  EXPECT_EQ(load("model.layers = 1\n").config.model.family, "llama");
+  try {
+    load("[init]\nfrom = 'gone'\n");
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::input);
+    EXPECT_EQ(folder.relative(error.what()), "x.toml:2:8: init.from: gone: cannot be opened");
+  }
+}
+
+TEST(Load, EachPointOfASweepStartsFromItsOwnModel) {
+  const Folder folder;
+  const LoadedConfig loaded =
+      load_config(folder.write("x.toml", "sweep.'init.from' = ['there', 'deep', 'bare']\n"), {}, some_model);
+  std::vector<int64> layers;
+  for (const RunVariant& variant : expand(loaded)) layers.push_back(variant.config.model.layers);
+  EXPECT_EQ(layers, (std::vector<int64>{3, 9, Config().model.layers}));
+}
+
 TEST(Load, TheRawTextHoldsEveryFileAndOverrideVerbatim) {
   const Folder folder;
   folder.write("a.toml", "# odd   spacing\nmodel.layers =   1");
