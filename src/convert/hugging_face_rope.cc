@@ -140,6 +140,14 @@ Json scaling_of(const ModelConfig& model, const RopeScaling& scaling) {
   return json;
 }
 
+// So that the product with head_dim, rounded down, is dims again.
+double fraction_for(int64 dims, int64 head_dim) {
+  const auto d = static_cast<double>(dims), width = static_cast<double>(head_dim);
+  return d / width * width < d ? std::nextafter(d / width, 1.0) : d / width;
+}
+
+}  // namespace
+
 void read_rope(const JsonKeys& keys, ModelConfig& model) {
   // As transformers 5: what version 4 wrote stands over what it writes itself.
   const JsonKeys old = keys.object("rope_scaling");
@@ -161,14 +169,6 @@ void read_rope(const JsonKeys& keys, ModelConfig& model) {
   }
   expect_computable(keys, model);
 }
-
-// So that the product with head_dim, rounded down, is dims again.
-double fraction_for(int64 dims, int64 head_dim) {
-  const auto d = static_cast<double>(dims), width = static_cast<double>(head_dim);
-  return d / width * width < d ? std::nextafter(d / width, 1.0) : d / width;
-}
-
-}  // namespace
 
 Json write_rope(const ModelConfig& model) {
   const DecoderShape shape = decoder_shape(model, 1);
