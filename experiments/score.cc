@@ -5,7 +5,6 @@
 #include <fstream>
 #include <optional>
 
-#include "convert/hugging_face.h"
 #include "core/error.h"
 #include "experiments/model_file.h"
 #include "experiments/scoring.h"
@@ -32,7 +31,8 @@ bool has_extension(const fs::path& path, std::initializer_list<const char*> exte
 // What made its tokens of text; none: nobody knows.
 std::optional<Tokenizer> tokenizer_of(const fs::path& path, const StoredModel& model) {
   for (const char* name : {"tokenizer.json", "tokenizer.model"})
-    if (is_hugging_face_model(path) && fs::exists(path / name)) return open_tokenizer(path / name);
+    if (const auto found = model.companions.find(name); found != model.companions.end())
+      return read_tokenizer(std::as_bytes(std::span(found->second)), path / name);
   const Tokenizer of_run = model.run ? open_tokenizer(model.run->data.tokenizer) : Tokenizer();
   if (of_run.is_bytes() && model.vocabulary != of_run.vocabulary()) return {};
   return of_run;

@@ -64,16 +64,19 @@ Tokens token_file_windows(const std::filesystem::path& path, const DecoderShape&
 Tokens text_windows(const std::filesystem::path& path, const Tokenizer& tokenizer, const DecoderShape& shape,
                     int64 length) {
   const std::string text = read_file(path);
-  const Encoding encoding = tokenizer.encode_with_special(text);
-  const auto count = static_cast<int64>(encoding.ids.size());
-  Tokens tokens = windows_of(path, shape, count, length);
-  const auto end_of = [&](int64 i) {
-    return i + 1 < count ? encoding.begins[static_cast<size_t>(i) + 1] : static_cast<int64>(text.size());
-  };
-  for (int64 i = 0; i < tokens.sequences * tokens.length; ++i) {
-    tokens.values.push_back(encoding.ids[static_cast<size_t>(i)]);
-    if (i % tokens.length > 0) tokens.target_bytes += end_of(i) - encoding.begins[static_cast<size_t>(i)];
+  const Encoding encoding = tokenizer.encode(text);
+  std::vector<int32> ids = tokenizer.before_text();
+  std::vector<int64> ends(ids.size(), 0);
+  ids.insert(ids.end(), encoding.ids.begin(), encoding.ids.end());
+  for (size_t i = 1; i < encoding.begins.size(); ++i) ends.push_back(encoding.begins[i]);
+  ends.push_back(static_cast<int64>(text.size()));
+  Tokens tokens = windows_of(path, shape, static_cast<int64>(ids.size()), length);
+  ids.resize(static_cast<size_t>(tokens.sequences * tokens.length));
+  for (int64 n = 0; n < tokens.sequences; ++n) {
+    const auto first = static_cast<size_t>(n * tokens.length);
+    tokens.target_bytes += ends[first + static_cast<size_t>(tokens.length) - 1] - ends[first];
   }
+  tokens.values = std::move(ids);
   expect_in_vocabulary(tokens, shape);
   return tokens;
 }

@@ -29,7 +29,7 @@ Tokens read_tokens(const std::filesystem::path& path, const DecoderShape& shape)
 /// few tokens, tokens beyond the vocabulary or the positions of the model.
 Tokens token_file_windows(const std::filesystem::path& path, const DecoderShape& shape, int64 length);
 
-/// A text through a tokenizer, with what that puts around texts, cut likewise. Throws UserError likewise.
+/// A text through a tokenizer, behind what that puts before texts, cut likewise. Throws UserError likewise.
 Tokens text_windows(const std::filesystem::path& path, const Tokenizer& tokenizer, const DecoderShape& shape,
                     int64 length);
 

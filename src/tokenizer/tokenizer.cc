@@ -82,6 +82,27 @@ std::string Tokenizer::decode(std::span<const int32> ids) const {
   return {ids.begin(), ids.end()};
 }
 
+Tokenizer read_tokenizer(std::span<const std::byte> file, const std::string& name) {
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  Tokenizer tokenizer;
+  tokenizer.name_ = name;
+  tokenizer.content_ = hash128(file);
+  if (fs::path(name).extension() == ".model") {
+    const auto model = std::make_shared<const SentencePieceModel>(bytes, name);
+    tokenizer.vocabulary_ = model->vocabulary();
+    if (model->bos() >= 0) tokenizer.before_ = {model->bos()};
+    if (model->eos() >= 0) tokenizer.after_ = {model->eos()};
+    tokenizer.sentencepiece_ = model;
+  } else {
+    const auto json = std::make_shared<const JsonTokenizer>(read_json_tokenizer(bytes, name));
+    tokenizer.vocabulary_ = static_cast<int64>(json->texts.size());
+    tokenizer.before_ = json->before;
+    tokenizer.after_ = json->after;
+    tokenizer.json_ = json;
+  }
+  return tokenizer;
+}
+
 Tokenizer open_tokenizer(const std::string& name) {
   if (name == "bytes") return {};
   static std::mutex one_at_a_time;
@@ -98,23 +119,7 @@ Tokenizer open_tokenizer(const std::string& name) {
     return known->second.tokenizer;
 
   const MappedFile file(name);
-  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  Tokenizer tokenizer;
-  tokenizer.name_ = name;
-  tokenizer.content_ = hash128(file.bytes());
-  if (fs::path(name).extension() == ".model") {
-    const auto model = std::make_shared<const SentencePieceModel>(bytes, name);
-    tokenizer.vocabulary_ = model->vocabulary();
-    if (model->bos() >= 0) tokenizer.before_ = {model->bos()};
-    if (model->eos() >= 0) tokenizer.after_ = {model->eos()};
-    tokenizer.sentencepiece_ = model;
-  } else {
-    const auto json = std::make_shared<const JsonTokenizer>(read_json_tokenizer(bytes, name));
-    tokenizer.vocabulary_ = static_cast<int64>(json->texts.size());
-    tokenizer.before_ = json->before;
-    tokenizer.after_ = json->after;
-    tokenizer.json_ = json;
-  }
+  Tokenizer tokenizer = read_tokenizer(file.bytes(), name);
   opened[name] = {written, size, tokenizer};
   return tokenizer;
 }

@@ -44,7 +44,7 @@ class Tokenizer {
 
  private:
   friend class TextEncoder;
-  friend Tokenizer open_tokenizer(const std::string& name);
+  friend Tokenizer read_tokenizer(std::span<const std::byte> file, const std::string& name);
 
   std::string name_ = "bytes", content_ = "bytes";
   int64 vocabulary_ = 256;
@@ -57,6 +57,8 @@ class Tokenizer {
 /// UserError (input): the file is missing, malformed or of a kind that is not supported. A file that was read
 /// before and has not changed is not read again.
 Tokenizer open_tokenizer(const std::string& name);
+/// The same of a file's content: SentencePiece's where the name ends in .model, else tokenizer.json's.
+Tokenizer read_tokenizer(std::span<const std::byte> file, const std::string& name);
 
 /// Encodes texts one after another on one thread, and remembers the words that it has seen.
 class TextEncoder {

@@ -104,6 +104,8 @@ class Score(ProgramTest):
         self.assertIn(f" over {len(text)} bytes\n", said)
         bits = -sum(logprobs) / math.log(2) / len(text)
         self.assertAlmostEqual(self.number(said, "bits per byte"), bits, places=5)
+        self.fovea("convert", model, "own.safetensors")  # which takes the tokenizer along
+        self.assertEqual(self.score("own.safetensors", "text"), (said, logprobs))
         as_tokens, same = self.score(model, self.file("t.bin", uint16(wanted)))
         self.assertEqual(same, logprobs)
         self.assertNotIn("bits per byte", as_tokens)
