@@ -53,9 +53,9 @@ class Score(ProgramTest):
         (self.folder / name).write_bytes(content)
         return name
 
-    def byte_model(self):
-        self.fovea("run", "tiny.toml", "--out", "study", "--quiet")
-        [run] = (path for path in (self.folder / "study").iterdir() if path.is_dir())
+    def byte_model(self, *words, name="study"):
+        self.fovea("run", "tiny.toml", "--out", name, "--quiet", *words)
+        [run] = (path for path in (self.folder / name).iterdir() if path.is_dir())
         return run
 
     def test_a_byte_model_reads_text_and_says_bits_per_byte(self):
@@ -119,6 +119,29 @@ class Score(ProgramTest):
             *(f"blocks.0.mlp.{part}.weight" for part in ("gate", "up", "down")))))
         self.assertAlmostEqual(self.number(said, "gradient norm"), norm, delta=1e-5 * norm)
         self.assertAlmostEqual(values(self.folder / "scores.h5", "/grad_norm")[0], norm, delta=1e-6 * norm)
+
+    def test_types_of_rope_go_by_the_length(self):
+        """Of one model's weights, as they were drawn: only the frequencies differ."""
+        tokens = self.file("t.bin", uint16([(7 * n * n + n) % 256 for n in range(32)]))
+
+        def scores(kind, *words, length):
+            name = kind + "".join(words)
+            model = self.folder / name
+            if not model.is_dir():
+                self.byte_model("train.tokens=0", f"model.rope_type={kind}",
+                                *(f"model.rope_{word}" for word in words), name=name)
+            [run] = (path for path in model.iterdir() if path.is_dir())
+            return self.score(run, tokens, "--length", length)[1]
+
+        plain, doubled = scores("default", length=16), scores("default", length=32)
+        for kind in ("linear", "ntk", "yarn", "llama3"):
+            self.assertNotEqual(scores(kind, "factor=4", "original_context=8", length=16), plain, kind)
+        self.assertEqual(scores("dynamic", "factor=2", length=16), plain)
+        self.assertNotEqual(scores("dynamic", "factor=2", length=32), doubled)
+        same = ("short_factors=[1,1]", "long_factors=[1,4]", "factor=1")
+        self.assertEqual(scores("longrope", *same, length=16), plain)
+        self.assertNotEqual(scores("longrope", *same, length=32), doubled)
+        self.assertNotEqual(scores("proportional", "fraction=0.5", length=16), plain)
 
     def test_what_it_cannot_read(self):
         tokens = list(range(60))
