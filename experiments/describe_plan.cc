@@ -76,6 +76,7 @@ std::string describe_prediction(const Config& config, int64 threads) {
   const auto line = [&](const char* what, const std::string& value) {
     text += fmt::format("  {:<29}  {}\n", what, value);
   };
+  line("vocabulary", describe_vocabulary(config.data));
   line("parameters", count_text(static_cast<double>(p.parameters)));
   line("optimizer steps", std::to_string(total_steps(config)));
   line("grains per step", std::to_string(p.shape.grains()));

@@ -16,6 +16,7 @@ RunIdentity identify(const PlannedRun& run, const Dataset& dataset, std::string_
   // A path says where, not what.
   config.init.from.clear();
   if (config.data.corpus != "kjv") config.data.corpus.clear();
+  if (config.data.tokenizer != "bytes") config.data.tokenizer.clear();  // the fingerprint has what it does
   const std::string inputs =
       fmt::format("{}\nbackend = {}\ncorpus = {}\nweights = {}\nfirst sample = {}\n", canonical(config),
                   config.run.backend, dataset.fingerprint(), weights, run.first_sample);

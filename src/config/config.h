@@ -50,8 +50,8 @@ struct ModelConfig {
 };
 
 struct DataConfig {
-  std::string corpus = "kjv";  // kjv, or a file, folder or glob
-  std::string tokenizer = "bytes";
+  std::string corpus = "kjv";       // kjv, or a file, folder or glob
+  std::string tokenizer = "bytes";  // or the path of its file
   std::string cache = "data/cache";
   bool documents = false;     // pack documents and mask across their bounds
   int64 held_out_every = 20;  // every n-th block is held out

@@ -27,12 +27,9 @@ struct Layer {
   std::string name;  // the file's path, or "command line: key=value"
   bool command_line = false;
   int rank = 0;
+  fs::path folder;  // what its paths are relative to; empty: the working directory
 
-  /// A path relative to the file that names it; on the command line to the working directory.
-  std::string beside(const std::string& path) const {
-    const fs::path folder = command_line ? fs::path() : fs::path(name).parent_path();
-    return (folder / path).lexically_normal().string();
-  }
+  std::string beside(const std::string& path) const { return (folder / path).lexically_normal().string(); }
   std::string where(const toml::source_region& region) const {
     if (command_line) return name;
     return fmt::format("{}:{}:{}", name, region.begin.line, region.begin.column);
@@ -125,6 +122,13 @@ ConfigValue decode(const ConfigKey& key, const toml::node& node, const Layer& la
   if (!value || !acceptable(key, *value))
     fail_usage("{}: {} is {}: must be {} ({})", layer.where(node.source()), key.path, described(node),
                expectation(key), key.description);
+  if (key.path == "data.tokenizer") {
+    auto& name = std::get<std::string>(*value);
+    if (name != "bytes") {
+      name = layer.beside(name);
+      if (name == "bytes") name = "./bytes";  // a file that is called so
+    }
+  }
   return *value;
 }
 
@@ -153,7 +157,8 @@ struct PlacedAxis {
 class Loader {
  public:
   void read(const std::string& name, const std::string& cited_at);
-  void read_text(const std::string& name, std::string_view text);
+  /// Paths in it are relative to the folder.
+  void read_text(const std::string& name, std::string_view text, const fs::path& folder);
   void override_with(const std::string& text);
   LoadedConfig finish(const std::string& path);
 
@@ -162,7 +167,7 @@ class Loader {
     std::string path, where;  // of the key
     const toml::node& node;
   };
-  Layer next_layer(const std::string& name, bool command_line);
+  Layer next_layer(const std::string& name, bool command_line, const fs::path& folder);
   void read_bases(const toml::table& table, const Layer& file);
   void walk(const std::string& prefix, const toml::table& table, const Layer& layer);
   void enter(const Found& found, const Layer& layer);
@@ -181,10 +186,10 @@ class Loader {
   int layers_ = 0;
 };
 
-Layer Loader::next_layer(const std::string& name, bool command_line) {
+Layer Loader::next_layer(const std::string& name, bool command_line, const fs::path& folder) {
   constexpr int kMost = 1000;  // bases of bases can multiply
   if (layers_ >= kMost) fail_usage("{}: more than {} files and overrides in one configuration", name, kMost);
-  return {name, command_line, layers_++};
+  return {name, command_line, layers_++, folder};
 }
 
 void Loader::read(const std::string& name, const std::string& cited_at) {
@@ -199,11 +204,11 @@ void Loader::read(const std::string& name, const std::string& cited_at) {
     throw UserError(error.code(), fmt::format("{}: base: {}", cited_at, error.what()));
   }
   open_.push_back(identity);
-  read_text(name, text);
+  read_text(name, text, fs::path(name).parent_path());
   open_.pop_back();
 }
 
-void Loader::read_text(const std::string& name, std::string_view text) {
+void Loader::read_text(const std::string& name, std::string_view text, const fs::path& folder) {
   toml::table table;
   try {
     table = toml::parse(text, std::string_view(name));
@@ -211,11 +216,11 @@ void Loader::read_text(const std::string& name, std::string_view text) {
     fail_usage("{}:{}:{}: {}", name, error.source().begin.line, error.source().begin.column,
                error.description());
   }
-  read_bases(table, {.name = name});
+  read_bases(table, {.name = name, .folder = folder});
   out_.raw_text +=
       fmt::format("# ---- {}\n{}{}", name, text, text.ends_with('\n') || text.empty() ? "" : "\n");
   table.erase("base");
-  walk("", table, next_layer(name, false));
+  walk("", table, next_layer(name, false, folder));
 }
 
 void Loader::read_bases(const toml::table& table, const Layer& file) {
@@ -234,7 +239,7 @@ void Loader::override_with(const std::string& text) {
   if (equals == std::string::npos || equals == 0)
     fail_usage("command line: \"{}\" is no override: write key.path=value", text);
   const std::string path = text.substr(0, equals), value = text.substr(equals + 1);
-  const Layer layer = next_layer("command line: " + text, true);
+  const Layer layer = next_layer("command line: " + text, true, {});
   toml::table table;
   try {
     table = toml::parse(fmt::format("x = {}", value));
@@ -418,7 +423,7 @@ LoadedConfig load_config(const std::string& path, std::span<const std::string> o
 Config config_from_text(std::string_view text, const std::string& name) {
   try {
     Loader loader;
-    loader.read_text(name, text);
+    loader.read_text(name, text, {});  // a record of values, paths among them as they were resolved
     LoadedConfig loaded = loader.finish(name);
     validate(loaded.config, loaded.sources);
     return loaded.config;

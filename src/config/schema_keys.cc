@@ -226,7 +226,11 @@ std::vector<ConfigKey> data_keys() {
        .slot = data<&D::corpus>,
        .description = "what to train on: kjv, a text file, folder or glob, or .bin token files",
        .may_be_empty = false},
-      {"data.tokenizer", data<&D::tokenizer>, "how text becomes tokens", "", {}, {"bytes"}},
+      {.path = "data.tokenizer",
+       .slot = data<&D::tokenizer>,
+       .description = "how text becomes tokens: bytes, or a tokenizer.json or SentencePiece .model, relative "
+                      "to this file",
+       .may_be_empty = false},
       {"data.cache", data<&D::cache>, "folder of the prepared shards", "", {}, {}, false, false},
       {"data.documents", data<&D::documents>, "pack documents and mask attention across their bounds"},
       {"data.held_out_every", data<&D::held_out_every>, "every n-th block is held out for evaluation",

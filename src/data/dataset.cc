@@ -8,6 +8,8 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "data/corpus.h"
+#include "data/token_span.h"
+#include "data/tokenized_text.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fovea {
@@ -16,17 +18,43 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What a shard is made from, and so its name: the same text cut and tokenised alike.
-std::string source_of(const Corpus& corpus, const Tokenizer& tokenizer) {
-  return hash128(fmt::format("{} {} {}", tokenizer.content(), hash128(std::string_view(corpus.text)),
-                             hash128(std::as_bytes(std::span(corpus.documents)))));
+std::string source_of(const Corpus& corpus, const Tokenizer& tokenizer, int64 block_bytes) {
+  const std::string text = hash128(std::string_view(corpus.text)),
+                    documents = hash128(std::as_bytes(std::span(corpus.documents)));
+  if (tokenizer.is_bytes()) return hash128(fmt::format("{} {} {}", tokenizer.content(), text, documents));
+  // Whose tokens do not say which byte they begin at: the shard knows the blocks of one size alone.
+  return hash128(fmt::format("{} {} {} {}", tokenizer.content(), text, documents, block_bytes));
 }
 
-Shard cached_shard(const Corpus& corpus, const Tokenizer& tokenizer, const fs::path& cache) {
+void write_bytes(const fs::path& path, const Corpus& corpus, uint64 source) {
+  write_shard(path, {.vocabulary = 256,
+                     .token_bytes = 1,
+                     .source = source,
+                     .tokens = std::as_bytes(std::span(corpus.text)),
+                     .documents = corpus.documents});
+}
+
+void write_tokens(const fs::path& path, const Corpus& corpus, const Tokenizer& tokenizer, int64 block_bytes,
+                  uint64 source) {
+  const TokenizedText text = tokenize(corpus, tokenizer, block_bytes);
+  if (text.tokens.empty())
+    fail_input("data.corpus = \"{}\": the tokenizer {} makes no token of it", corpus.name, tokenizer.name());
+  const int64 width = token_width(tokenizer.vocabulary());
+  write_shard(path, {.vocabulary = tokenizer.vocabulary(),
+                     .token_bytes = width,
+                     .source = source,
+                     .tokens = packed_tokens(text.tokens, width),
+                     .documents = text.documents,
+                     .blocks = text.blocks});
+}
+
+Shard cached_shard(const Corpus& corpus, const Tokenizer& tokenizer, const DataConfig& config) {
   // Runs side by side in one process would write the same temporary file.
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
 
-  const std::string source = source_of(corpus, tokenizer);
+  const fs::path cache = config.cache;
+  const std::string source = source_of(corpus, tokenizer, config.block_bytes);
   const uint64 source_bits = hash64(std::as_bytes(std::span(source)));
   const fs::path path = cache / (source + ".shard");
   std::error_code error;
@@ -34,11 +62,10 @@ Shard cached_shard(const Corpus& corpus, const Tokenizer& tokenizer, const fs::p
     fs::create_directories(cache, error);
     if (error)
       fail_run("data.cache = \"{}\": the folder cannot be made: {}", cache.string(), error.message());
-    write_shard(path, {.vocabulary = tokenizer.vocabulary(),
-                       .token_bytes = 1,
-                       .source = source_bits,
-                       .tokens = std::as_bytes(std::span(corpus.text)),
-                       .documents = corpus.documents});
+    if (tokenizer.is_bytes())
+      write_bytes(path, corpus, source_bits);
+    else
+      write_tokens(path, corpus, tokenizer, config.block_bytes, source_bits);
   }
   Shard shard(path);
   if (shard.source() != source_bits)
@@ -54,8 +81,6 @@ void check(const DataConfig& config) {
 }
 
 Tokenizer tokenizer_of(const DataConfig& config) {
-  if (config.tokenizer != "bytes")
-    fail_usage("data.tokenizer = \"{}\": there is no such tokenizer; there is: bytes", config.tokenizer);
   Tokenizer tokenizer = open_tokenizer(config.tokenizer);
   if (config.vocab != 0)
     fail_usage("data.vocab = {}: is for .bin token files; {} is text, of which \"{}\" makes {} tokens",
@@ -75,20 +100,24 @@ TokenFiles opened(const std::vector<std::string>& files, const DataConfig& confi
 }
 
 /// What the identity of a run sees of its data.
-std::string fingerprint_of(const Shard& shard, const DataConfig& config) {
+std::string fingerprint_of(const Shard& shard, const DataConfig& config, const Tokenizer& tokenizer) {
   const std::string documents =
       config.documents ? hash128(std::as_bytes(std::span(shard.documents()))) : "none";
-  return hash128(fmt::format("{} {} {} {} {}", shard.vocabulary(), hash128(shard.token_bytes()),
-                             config.block_bytes, config.held_out_every, documents));
+  const std::string text = fmt::format("{} {} {} {} {}", shard.vocabulary(), hash128(shard.token_bytes()),
+                                       config.block_bytes, config.held_out_every, documents);
+  if (tokenizer.is_bytes()) return hash128(text);
+  return hash128(
+      fmt::format("{} {} {}", text, tokenizer.content(), hash128(std::as_bytes(std::span(shard.blocks())))));
 }
 
-std::string fingerprint_of(const TokenFiles& tokens, const DataConfig& config) {
+std::string fingerprint_of(const TokenFiles& tokens, const DataConfig& config, const Tokenizer&) {
   return hash128(fmt::format("tokens {} {} {} {}", tokens.vocabulary(), tokens.hash(), config.block_bytes,
                              config.held_out_every));
 }
 
 std::string size_of(const Shard& shard, const DataConfig& config) {
-  return fmt::format("{} tokens ({}), {} documents{}", shard.tokens(), config.tokenizer,
+  const std::string of = shard.blocks().empty() ? "" : fmt::format(", vocabulary of {}", shard.vocabulary());
+  return fmt::format("{} tokens ({}{}), {} documents{}", shard.tokens(), config.tokenizer, of,
                      shard.documents().size(), config.documents ? ", masked from each other" : "");
 }
 
@@ -198,22 +227,39 @@ void Dataset::evaluation_batch(int64 first_window, int64 rows, int64 T, Batch& o
   if (config_.documents) out.documents.push_back(rows * T);
 }
 
+namespace {
+
+Blocks blocks_of(const Shard& shard, int64 block_bytes) {
+  return shard.blocks().empty() ? Blocks::uniform(shard.tokens(), block_bytes)
+                                : Blocks::between(shard.blocks());
+}
+Blocks blocks_of(const TokenFiles& tokens, int64 block_bytes) {
+  return Blocks::uniform(tokens.tokens(), block_bytes / tokens.token_bytes());
+}
+
+std::string block_size(const Shard& shard, int64 block_bytes) {
+  return fmt::format("{}{}", block_bytes, shard.blocks().empty() ? "" : " bytes");
+}
+std::string block_size(const TokenFiles& tokens, int64 block_bytes) {
+  return fmt::format("{}", block_bytes / tokens.token_bytes());
+}
+
+}  // namespace
+
 Dataset open_dataset(const DataConfig& config, int64 context) {
   check(config);
   Dataset data;
   data.config_ = config;
-  int64 token_bytes = 1;
   if (const std::vector<std::string> files = token_files(config.corpus); !files.empty()) {
-    TokenFiles tokens = opened(files, config);
-    token_bytes = tokens.token_bytes();
-    data.tokens_ = std::move(tokens);
+    data.tokens_ = opened(files, config);
   } else {
-    const Tokenizer tokenizer = tokenizer_of(config);
-    data.tokens_ = cached_shard(read_corpus(config.corpus), tokenizer, config.cache);
+    data.tokenizer_ = tokenizer_of(config);
+    data.tokens_ = cached_shard(read_corpus(config.corpus), data.tokenizer_, config);
   }
-  const int64 block = config.block_bytes / token_bytes;
-  data.train_ = Split(Split::Side::train, data.tokens(), block, config.held_out_every);
-  data.held_out_ = Split(Split::Side::held_out, data.tokens(), block, config.held_out_every);
+  const Blocks blocks =
+      std::visit([&](const auto& tokens) { return blocks_of(tokens, config.block_bytes); }, data.tokens_);
+  data.train_ = Split(Split::Side::train, blocks, config.held_out_every);
+  data.held_out_ = Split(Split::Side::held_out, blocks, config.held_out_every);
   data.check_length(context);
   data.check_windows(context);
   if (config.documents) {
@@ -221,8 +267,8 @@ Dataset open_dataset(const DataConfig& config, int64 context) {
     data.train_documents_ = data.train_.document_starts(documents);
     data.held_out_documents_ = data.held_out_.document_starts(documents);
   }
-  data.fingerprint_ =
-      std::visit([&](const auto& tokens) { return fingerprint_of(tokens, config); }, data.tokens_);
+  data.fingerprint_ = std::visit(
+      [&](const auto& tokens) { return fingerprint_of(tokens, config, data.tokenizer_); }, data.tokens_);
   return data;
 }
 
@@ -232,12 +278,18 @@ int64 vocabulary_of(const DataConfig& config) {
   return config.vocab > 0 ? config.vocab : TokenFiles(files, 0).vocabulary();
 }
 
+std::string describe_vocabulary(const DataConfig& config) {
+  const bool text = token_files(config.corpus).empty();
+  return fmt::format("{}, {}", vocabulary_of(config), text ? config.tokenizer : "token files");
+}
+
 std::string describe(const Dataset& dataset) {
   const DataConfig& config = dataset.config_;
+  const std::string block =
+      std::visit([&](const auto& tokens) { return block_size(tokens, config.block_bytes); }, dataset.tokens_);
   return fmt::format("{}: {}; {} to train on, {} held out (every {}th block of {})", config.corpus,
                      std::visit([&](const auto& tokens) { return size_of(tokens, config); }, dataset.tokens_),
-                     dataset.train_tokens(), dataset.held_out_tokens(), config.held_out_every,
-                     dataset.held_out_.block());
+                     dataset.train_tokens(), dataset.held_out_tokens(), config.held_out_every, block);
 }
 
 }  // namespace fovea

@@ -9,6 +9,7 @@
 #include "data/shard.h"
 #include "data/split.h"
 #include "data/token_files.h"
+#include "tokenizer/tokenizer.h"
 
 namespace fovea {
 
@@ -36,9 +37,11 @@ class Dataset {
   }
   int64 train_tokens() const { return train_.tokens(); }
   int64 held_out_tokens() const { return held_out_.tokens(); }
-  /// Bytes of text that the held-out tokens stand for; bits per byte = nats per token / ln 2 *
-  /// held_out_tokens / held_out_bytes. 0: nobody knows, the corpus being tokens.
-  int64 held_out_bytes() const { return std::holds_alternative<Shard>(tokens_) ? held_out_.tokens() : 0; }
+  /// Bytes of the blocks of text that are held out, the same whatever the tokenizer; bits per byte = nats per
+  /// token / ln 2 * held_out_tokens / held_out_bytes. 0: nobody knows, the corpus being tokens.
+  int64 held_out_bytes() const {
+    return std::holds_alternative<Shard>(tokens_) ? held_out_.blocks() * config_.block_bytes : 0;
+  }
   /// Names the tokens and how they are split, for the identity of a run: 32 hex digits.
   const std::string& fingerprint() const { return fingerprint_; }
 
@@ -73,6 +76,7 @@ class Dataset {
 
   DataConfig config_;
   std::variant<Shard, TokenFiles> tokens_;  ///< text in the cache, or tokens where they lie
+  Tokenizer tokenizer_;                     ///< of text
   Split train_, held_out_;
   std::vector<int64> train_documents_, held_out_documents_;  ///< empty without data.documents
   std::string fingerprint_;
@@ -87,6 +91,8 @@ Dataset open_dataset(const DataConfig& config, int64 context);
 /// The vocabulary of the dataset that `config` names, before it is opened: text is not read for it. Throws as
 /// open_dataset.
 int64 vocabulary_of(const DataConfig& config);
+/// In a word: "256, bytes", "32000, tokenizer.json".
+std::string describe_vocabulary(const DataConfig& config);
 
 /// One line: corpus, sizes, split.
 std::string describe(const Dataset& dataset);

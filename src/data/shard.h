@@ -16,6 +16,8 @@ struct ShardContent {
   uint64 source = 0;                  ///< names the corpus and tokenizer that it was made from
   std::span<const std::byte> tokens;  ///< (tokens, token_bytes)
   std::span<const int64> documents;   ///< token at which each begins: climbs strictly from 0
+  /// Token at which each block of text begins, and the end of the last; empty where a token is a byte.
+  std::span<const int64> blocks = {};
 };
 
 /// Writes a whole shard or none; throws UserError (failed) when the disk refuses.
@@ -33,6 +35,7 @@ class Shard {
   int64 tokens() const { return tokens_.size(); }
   uint64 source() const { return source_; }
   const std::vector<int64>& documents() const { return documents_; }
+  const std::vector<int64>& blocks() const { return blocks_; }
   std::span<const std::byte> token_bytes() const { return tokens_.bytes; }
   /// Tokens [begin, begin + count) into out.
   void read(int64 begin, int64 count, int32* out) const {
@@ -45,7 +48,7 @@ class Shard {
   int64 vocabulary_ = 0;
   uint64 source_ = 0;
   TokenSpan tokens_;
-  std::vector<int64> documents_;
+  std::vector<int64> documents_, blocks_;
 };
 
 }  // namespace fovea

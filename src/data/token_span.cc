@@ -61,4 +61,13 @@ std::optional<int64> TokenSpan::first_beyond(int64 vocabulary) const {
   });
 }
 
+int64 token_width(int64 vocabulary) { return vocabulary <= 1 << 8 ? 1 : vocabulary <= 1 << 16 ? 2 : 4; }
+
+std::vector<std::byte> packed_tokens(std::span<const int32> tokens, int64 width) {
+  std::vector<std::byte> bytes(tokens.size() * static_cast<size_t>(width));
+  for (size_t i = 0; i < tokens.size(); ++i)
+    std::memcpy(bytes.data() + i * static_cast<size_t>(width), &tokens[i], static_cast<size_t>(width));
+  return bytes;
+}
+
 }  // namespace fovea

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/types.h"
 
@@ -21,5 +22,10 @@ struct TokenSpan {
   /// The first token that is not below `vocabulary`.
   std::optional<int64> first_beyond(int64 vocabulary) const;
 };
+
+/// Bytes that a token of such a vocabulary needs: 1, 2 or 4.
+int64 token_width(int64 vocabulary);
+/// Tokens in this width.
+std::vector<std::byte> packed_tokens(std::span<const int32> tokens, int64 width);
 
 }  // namespace fovea

@@ -167,6 +167,24 @@ TEST(Load, OverridesAreTomlValuesOrBareStrings) {
   EXPECT_EQ(config.data.cache, "a=b");
 }
 
+TEST(Load, ATokenizerLiesBesideTheFileThatNamesIt) {
+  const Folder folder;
+  folder.write("bases/a.toml", "data.tokenizer = '../t/llama.json'\n");
+  folder.write("b.toml", "data.tokenizer = 'bytes'\n");
+  const auto tokenizer = [&](const std::string& text, const std::vector<std::string>& overrides = {}) {
+    return folder.relative(folder.load(text, overrides).config.data.tokenizer);
+  };
+  EXPECT_EQ(tokenizer("base = ['bases/a.toml']"), "t/llama.json");
+  EXPECT_EQ(tokenizer("base = ['bases/a.toml', 'b.toml']"), "bytes");
+  EXPECT_EQ(tokenizer("", {"data.tokenizer=x/t.model"}), "x/t.model");
+  EXPECT_EQ(tokenizer("", {"data.tokenizer=./bytes"}), "./bytes");
+  EXPECT_EQ(tokenizer("data.tokenizer = '/t.json'"), "/t.json");
+  const LoadedConfig swept = folder.load("[sweep]\ndata.tokenizer = ['bytes', 'b.json']");
+  EXPECT_EQ(folder.relative(expand(swept)[1].config.data.tokenizer), "b.json");
+  // A record of values has paths as they were resolved.
+  EXPECT_EQ(config_from_text("data.tokenizer = 'a/b.json'", "c/model: config").data.tokenizer, "a/b.json");
+}
+
 TEST(Load, AnOverrideCannotSmuggleInASecondKey) {
   const Folder folder;
   EXPECT_THAT(folder.error_in("", {"train.lr=1\ny=2"}), HasSubstr("must be a number"));

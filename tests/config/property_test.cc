@@ -112,6 +112,7 @@ Config consistent_config() {
   config.gqa.kv_heads = {1, config.model.q_heads};
   make_distinct(config.gqa.kv_heads);
   if (config.study.kind == "gqa") config.init = {};
+  config.data.tokenizer = "/" + config.data.tokenizer;  // not relative to the file that names it
   return config;
 }
 

@@ -324,7 +324,7 @@ TEST(Dataset, ValuesOutOfRangeAreUsageErrors) {
   const TemporaryFolder folder;
   DataConfig config = config_in(folder, "random");
   config.tokenizer = "bpe";
-  EXPECT_THAT(error_of([&] { open_dataset(config, 8); }, ExitCode::usage), HasSubstr("there is: bytes"));
+  EXPECT_THAT(error_of([&] { open_dataset(config, 8); }), HasSubstr("no such tokenizer; say bytes"));
   config.tokenizer = "bytes";
   config.held_out_every = 1;
   EXPECT_THAT(error_of([&] { open_dataset(config, 8); }, ExitCode::usage), HasSubstr("held_out_every"));

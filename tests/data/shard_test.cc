@@ -176,12 +176,52 @@ TEST(Shard, HeadersThatMakeNoSenseAreOneLineThoughSealed) {
     EXPECT_THAT(file.error(), HasSubstr(why)) << "at " << at;
   };
   refused(0, 'F', "not a token shard");
-  refused(8, uint32{2}, "version 2");
+  refused(8, uint32{3}, "version 3");
   for (const uint32 width : {0u, 3u, 8u, ~0u}) refused(12, width, "not 1, 2 or 4");
   for (const uint64 size : {uint64{0}, (uint64{1} << 31) + 1, ~uint64{0}}) refused(16, size, "vocabulary");
   refused(kHeader, int64{1}, "document 0");
   for (const int64 start : {int64{0}, int64{-1}, int64{10}, int64{1} << 62})
     refused(kHeader + 8, start, "document 1");
+}
+
+TEST(Shard, BlocksOfTextComeBack) {
+  const Written file;
+  const std::vector<int64> documents{0, 3}, blocks{0, 2, 2, 9};
+  ShardContent content = content_of("abcdefghij", documents);
+  content.blocks = blocks;
+  write_shard(file.path, content);
+  const Shard shard(file.path);
+  EXPECT_EQ(shard.blocks(), blocks);
+  EXPECT_EQ(shard.documents(), documents);
+  EXPECT_EQ(shard.tokens(), 10);
+  std::vector<int32> tokens(10);
+  shard.read(0, 10, tokens.data());
+  EXPECT_EQ(tokens.front(), 'a');
+  EXPECT_EQ(tokens.back(), 'j');
+}
+
+TEST(Shard, BlocksThatMakeNoSenseAreOneLineThoughSealed) {
+  const Written file;
+  const std::vector<int64> documents{0, 3}, blocks{0, 2, 2, 9};
+  ShardContent content = content_of("abcdefghij", documents);
+  content.blocks = blocks;
+  write_shard(file.path, content);
+  const std::string whole = read_file(file.path);
+  const auto refused = [&](size_t at, auto value, const char* why) {
+    std::string altered = whole;
+    set(altered, at, value);
+    file.put(sealed(altered));
+    EXPECT_THAT(file.error(), HasSubstr(why)) << "at " << at;
+  };
+  for (const uint64 count :
+       {uint64{3}, uint64{5}, uint64{100}, uint64{1} << 61, (uint64{1} << 61) - 1, ~uint64{0}})
+    refused(kHeader, count, "truncated");
+  for (const int64 begin : {int64{1}, int64{-1}, int64{1} << 62}) refused(kHeader + 8 + 16, begin, "block 2");
+  refused(kHeader + 8 + 24, int64{11}, "block 3");
+  for (size_t n = 0; n < 32; ++n) {
+    file.put(sealed(whole.substr(0, kHeader) + whole.substr(whole.size() - n)));
+    file.error();
+  }
 }
 
 TEST(Shard, WithoutDocumentsIsOneLine) {

@@ -21,7 +21,7 @@ void follows_the_rule(Split::Side side) {
   const auto block = *rc::gen::inRange<int64>(1, 40);
   const auto every = *rc::gen::inRange<int64>(2, 25);
   const std::vector<int64> expected = indices(side, tokens, block, every);
-  const Split split(side, tokens, block, every);
+  const Split split(side, Blocks::uniform(tokens, block), every);
   RC_ASSERT(split.tokens() == static_cast<int64>(expected.size()));
   for (int64 i = 0; i < split.tokens(); ++i) {
     const Range source = split.source(i);
@@ -43,7 +43,7 @@ void cuts_documents(Split::Side side) {
   for (size_t i = 0; i < stream.size(); ++i)
     if (i == 0 || stream[i] != stream[i - 1] + 1 || begins.contains(stream[i]))
       expected.push_back(static_cast<int64>(i));
-  const Split split(side, tokens, block, every);
+  const Split split(side, Blocks::uniform(tokens, block), every);
   RC_ASSERT(split.document_starts(std::vector<int64>(begins.begin(), begins.end())) == expected);
 }
 RC_GTEST_PROP(Split, CutsTrainingDocumentsWhereTextWasTakenOut, ()) { cuts_documents(Split::Side::train); }
