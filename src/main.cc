@@ -15,6 +15,7 @@
 #include "experiments/run_study.h"
 #include "experiments/score.h"
 #include "experiments/selftest.h"
+#include "experiments/train_tokenizer.h"
 #include "kernels/matmul/library.h"
 #include "record/report/report.h"
 #include "record/study_index.h"
@@ -43,6 +44,7 @@ struct Arguments {
   bool dry_run = false, quiet = false;
   ConvertOptions convert;
   ScoreOptions score;
+  BpeTraining training;
 };
 
 ExitCode run(const Arguments& a) {
@@ -212,6 +214,21 @@ void Commands::add_models() {
       ->check(one_of({"f32", "bf16", "f16"}));
   sub->add_option("--shard-size", a_.convert.shard_size, "largest file of a folder; else 5 GiB")
       ->type_name("SIZE");
+
+  sub = command("train-tokenizer", "Train a byte-pair encoding on text and write it as tokenizer.json",
+                [](const Arguments& a) {
+                  fmt::print("{}", train_tokenizer(a.source, a.destination, a.training));
+                  return ExitCode::done;
+                });
+  sub->add_option("CORPUS", a_.source, "kjv, or a text file, a folder or a glob, as data.corpus")->required();
+  sub->add_option("DST", a_.destination, "tokenizer.json to write")->required();
+  sub->add_option("--vocab", a_.training.vocabulary, "tokens, the 256 bytes and <|endoftext|> among them")
+      ->type_name("N")
+      ->required()
+      ->check(within(257, 1 << 20));
+  sub->add_option("--pattern", a_.training.pattern, "how text is cut into words: gpt2 (else) or llama3")
+      ->type_name("NAME")
+      ->check(one_of({"gpt2", "llama3"}));
 
   sub = command("score", "Write a model's log-probabilities, loss, logits and gradients of given tokens",
                 score_tokens);

@@ -6,6 +6,7 @@
 #include "core/json_value.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/json_tokenizer.h"
+#include "tokenizer/patterns.h"
 #include "tokenizer/utf8.h"
 
 namespace fovea {
@@ -13,8 +14,6 @@ namespace {
 
 constexpr int64 kMaxId = (int64{1} << 24) - 1;
 constexpr size_t kLongestAddedToken = 1000;
-constexpr std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 std::string type_of(const JsonValue& value) { return value.at("type").string(); }
 

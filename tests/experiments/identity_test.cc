@@ -3,6 +3,7 @@
 
 #include "experiments/identity.h"
 #include "tests/config/helpers.h"
+#include "tokenizer/bpe_trainer.h"
 
 namespace fovea {
 namespace {
@@ -116,6 +117,19 @@ TEST_F(Identity, NamesTheDirectoryWithoutNumerics) {
   EXPECT_EQ(identity.inputs.size(), 32U);
   EXPECT_EQ(identity.full.size(), 32U);
   EXPECT_NE(identity.inputs, identity.full);
+}
+
+TEST_F(Identity, SeesWhatATokenizerDoesAndNotWhereItLies) {
+  const std::string json = train_bpe({"xxxx xxx end"}, {"gpt2", 260}).json;
+  const auto identity = [&](const std::string& tokenizer) {
+    PlannedRun run = run_;
+    run.config.data.tokenizer = tokenizer;
+    return identity_of(run).full;
+  };
+  const std::string here = identity(folder_.write("here.json", json));
+  EXPECT_EQ(identity(folder_.write("there.json", json)), here);
+  EXPECT_NE(identity(folder_.write("other.json", train_bpe({"xxxx xxx end"}, {"gpt2", 257}).json)), here);
+  EXPECT_NE(identity("bytes"), here);
 }
 
 }  // namespace

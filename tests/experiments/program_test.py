@@ -5,7 +5,7 @@ import unittest
 from program import (FAILED, GOLDEN, INPUT, ROOT, UNAVAILABLE, USAGE, ProgramTest, attribute, furthest, largest,
                      values)
 
-COMMANDS = ("run", "explain", "status", "report", "convert", "score", "inspect", "attention", "selftest", "devices")
+COMMANDS = ("run", "explain", "status", "report", "convert", "train-tokenizer", "score", "inspect", "attention", "selftest", "devices")
 
 
 class Help(ProgramTest):
@@ -47,7 +47,7 @@ class Usage(ProgramTest):
 
     def test_missing_and_surplus_arguments(self):
         for words, named in ((("run",), "CONFIG"), (("explain",), "CONFIG"), (("status",), "DIR"), (("report",), "DIR"),
-                             (("convert",), "SRC"), (("convert", "a"), "DST"), (("score", "m", "--tokens", "t"), "--out"),
+                             (("convert",), "SRC"), (("convert", "a"), "DST"), (("train-tokenizer", "a", "b"), "--vocab"), (("score", "m", "--tokens", "t"), "--out"),
                              (("score", "m", "--out", "o"), "--tokens"), (("attention", "a.h5"), "--out"),
                              (("attention", "--out", "a.h5"), "IN"), (("inspect",), "MODEL")):
             line = self.refused(USAGE, *words)
@@ -166,6 +166,20 @@ class Input(ProgramTest):
             self.assertIn("absent.bin", line)
         text = self.fovea("explain", "tiny.toml", "data.corpus=raw.bin", "data.vocab=65536").stdout
         self.assertRegex(text, r"\n +parameters +2\.10M\n")  # two matrices of 65536 x 16 before all else
+
+    def test_tokenizers(self):
+        for command in ("run", "explain"):
+            self.assertIn("say bytes", self.refused(INPUT, command, "tiny.toml", "data.tokenizer=absent.json"))
+        (self.folder / "t.json").write_text('{"model": {"type": "WordPiece"}}')
+        line = self.refused(INPUT, "run", "tiny.toml", "data.tokenizer=t.json")
+        self.assertEqual(line, 't.json: model: the kind "WordPiece" is not supported: BPE is')
+        (self.folder / "t.model").write_text("no model")
+        self.assertTrue(self.refused(INPUT, "run", "tiny.toml", "data.tokenizer=t.model").startswith("t.model: "))
+        for vocab in ("256", "x", "99999999"):
+            self.assertIn("--vocab", self.refused(USAGE, "train-tokenizer", "corpus.txt", "new.json", "--vocab", vocab))
+        self.assertIn("absent", self.refused(INPUT, "train-tokenizer", "absent.txt", "new.json", "--vocab", "300"))
+        self.assertIn(".json", self.refused(USAGE, "train-tokenizer", "corpus.txt", "new.model", "--vocab", "300"))
+        self.assertFalse((self.folder / "new.json").exists())
 
     def test_a_damaged_result_of_an_earlier_run(self):
         self.fovea("run", "tiny.toml", "--out", "study")

@@ -2,6 +2,7 @@
 """Studies from the outside: what is run, repeated, resumed and reported, and what is seen of it."""
 import fcntl
 import json
+import math
 import os
 import pty
 import re
@@ -48,6 +49,30 @@ class Runs(StudyTest):
                          ["checkpoints", "journal.jsonl", "model.safetensors", "run.h5"])
         self.assertEqual(len(values(folder / "run.h5", "/series/train_loss")), 32)
         self.assertLess(self.losses("runs/tiny")["seed=0"], 4.5, "it has learnt something: ln 256 is 5.5")
+
+    def test_a_run_on_merged_tokens(self):
+        """Trained here, named beside the configuration, and comparable with bytes."""
+        (self.folder / "tokenizers").mkdir()
+        said = self.fovea("train-tokenizer", "corpus.txt", "tokenizers/t.json", "--vocab", "300").stdout
+        self.assertRegex(said, r"\Atokenizers/t\.json: 300 tokens, of \d+ different words; corpus\.txt is \d+ tokens of \d\.\d\d bytes\n\Z")
+        (self.folder / "tokenizers/merged.toml").write_text('base = "../tiny.toml"\ndata.tokenizer = "t.json"\n')
+        self.assertRegex(self.fovea("explain", "tokenizers/merged.toml").stdout, r"\n +vocabulary +300, tokenizers/t\.json\n")
+        text = self.fovea("run", "tokenizers/merged.toml", "--out", "s").stdout
+        self.assertRegex(text, r"\Acorpus\.txt: \d+ tokens \(tokenizers/t\.json, vocabulary of 300\)")
+        self.fovea("run", "tiny.toml", "--out", "b")
+        for study in ("s", "b"):
+            [run] = (self.folder / study).glob("*/run.h5")
+            [bits] = values(run, "/final/bits_per_byte")
+            [loss] = values(run, "/final/loss")
+            # Bits a token over bits a byte: bytes a token.
+            self.assertTrue(0 < bits < 8 and loss > 0)
+            bytes_per_token = loss / math.log(2) / bits
+            self.assertTrue(2 < bytes_per_token < 6 if study == "s" else abs(bytes_per_token - 1) < 1e-12, bytes_per_token)
+        self.fovea("report", "s")
+        [page] = (self.folder / "s").glob("*.html")
+        self.assertIn("tokenizers/t.json, vocabulary of 300", page.read_text())
+        self.assertIn("t.json", self.fovea("run", "tokenizers/merged.toml", "sweep.data.tokenizer=[\"bytes\", \"tokenizers/t.json\"]",
+                                          "--out", "both").stdout)
 
     def test_a_sweep(self):
         self.fovea("run", "tiny.toml", "sweep.train.lr=[1e-3, 1e-2]", "study.seeds=[0, 1]", "--out", "s")
