@@ -91,13 +91,16 @@ Tokenizer read_tokenizer(std::span<const std::byte> file, const std::string& nam
     const auto model = std::make_shared<const SentencePieceModel>(bytes, name);
     tokenizer.vocabulary_ = model->vocabulary();
     if (model->bos() >= 0) tokenizer.before_ = {model->bos()};
-    if (model->eos() >= 0) tokenizer.after_ = {model->eos()};
+    if (model->bos() >= 0) tokenizer.bos_ = model->bos();
+    if (model->eos() >= 0) tokenizer.eos_ = model->eos();
     tokenizer.sentencepiece_ = model;
   } else {
     const auto json = std::make_shared<const JsonTokenizer>(read_json_tokenizer(bytes, name));
     tokenizer.vocabulary_ = static_cast<int64>(json->texts.size());
     tokenizer.before_ = json->before;
     tokenizer.after_ = json->after;
+    if (!json->before.empty()) tokenizer.bos_ = json->before.front();
+    if (!json->after.empty()) tokenizer.eos_ = json->after.back();
     tokenizer.json_ = json;
   }
   return tokenizer;

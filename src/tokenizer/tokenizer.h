@@ -34,11 +34,13 @@ class Tokenizer {
   /// the vocabulary, or one that no token has.
   std::string decode(std::span<const int32> ids) const;
 
-  /// What the tokenizer itself would put before and after a text: bos, eos; mostly one or none.
+  /// What is put before and after a text when special tokens are asked for: of a tokenizer.json what its
+  /// post-processor says, of a SentencePiece model its bos, as Llama does.
   const std::vector<int32>& before_text() const { return before_; }
   const std::vector<int32>& after_text() const { return after_; }
-  std::optional<int32> bos() const { return before_.empty() ? std::nullopt : std::optional(before_.front()); }
-  std::optional<int32> eos() const { return after_.empty() ? std::nullopt : std::optional(after_.back()); }
+  /// As far as the file says: of a tokenizer.json the first token before a text and the last after it.
+  std::optional<int32> bos() const { return bos_; }
+  std::optional<int32> eos() const { return eos_; }
   /// The encoding of a text with them around it; they stand for no bytes.
   Encoding encode_with_special(std::string_view text) const;
 
@@ -49,6 +51,7 @@ class Tokenizer {
   std::string name_ = "bytes", content_ = "bytes";
   int64 vocabulary_ = 256;
   std::vector<int32> before_, after_;
+  std::optional<int32> bos_, eos_;
   std::shared_ptr<const JsonTokenizer> json_;
   std::shared_ptr<const SentencePieceModel> sentencepiece_;
 };
