@@ -126,7 +126,7 @@ class Launcher(unittest.TestCase):
 
     def test_clean_removes_build_folders_only(self):
         keep = [self.home / name for name in ("runs/demo", "build-mine", "src")]
-        for folder in keep + [self.home / "build-address", self.home / "build-thread"]:
+        for folder in keep + [self.home / "build-address", self.home / "build-thread", self.home / "build-fuzz"]:
             folder.mkdir(parents=True)
         result = self.run_it("clean")
         self.assertIn("runs/ stays", result.stdout)
