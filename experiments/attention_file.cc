@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "kernels/attention/attention.h"
+#include "record/foreign_hdf5.h"
 #include "record/hdf5.h"
 
 namespace fovea {
@@ -272,6 +273,7 @@ void run_attention_file(const std::filesystem::path& in, const std::filesystem::
   if (std::filesystem::equivalent(in, out, ignored))
     fail_usage("{}: is both the problem and the answer; name another file for the answer", in.string());
   try {
+    h5::rehearse(in, [&] { read_file(in, backend); });
     const AttentionFile problem = read_file(in, backend);
     expect_fits(problem, backend, threads);
     write_answers(compute(problem, backend, threads), out);

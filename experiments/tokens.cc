@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "data/dataset.h"
 #include "data/token_files.h"
+#include "record/foreign_hdf5.h"
 #include "record/hdf5.h"
 
 namespace fovea {
@@ -43,7 +44,9 @@ Tokens windows_of(const std::filesystem::path& path, const DecoderShape& shape, 
 }  // namespace
 
 Tokens read_tokens(const std::filesystem::path& path, const DecoderShape& shape) {
-  const h5::Array<int32> tokens = h5::open_file(path).read<int32>("tokens");
+  const auto read = [&] { return h5::open_file(path).read<int32>("tokens"); };
+  h5::rehearse(path, [&] { read(); });
+  const h5::Array<int32> tokens = read();
   if (tokens.shape.size() != 2 || tokens.shape[0] < 1 || tokens.shape[1] < 1)
     fail_input("{}: tokens must be (sequences, length), neither zero", path.string());
   expect_positions(path, shape, tokens.shape[1]);
