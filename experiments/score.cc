@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <optional>
 
 #include "core/error.h"
 #include "experiments/model_file.h"
@@ -28,14 +27,20 @@ bool has_extension(const fs::path& path, std::initializer_list<const char*> exte
   return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
 }
 
-// What made its tokens of text; none: nobody knows.
-std::optional<Tokenizer> tokenizer_of(const fs::path& path, const StoredModel& model) {
+// What made its tokens of text: a companion's name, bytes or a path; empty: nobody knows.
+std::string tokenizer_name(const StoredModel& model) {
   for (const char* name : {"tokenizer.json", "tokenizer.model"})
-    if (const auto found = model.companions.find(name); found != model.companions.end())
-      return read_tokenizer(std::as_bytes(std::span(found->second)), path / name);
-  const Tokenizer of_run = model.run ? open_tokenizer(model.run->data.tokenizer) : Tokenizer();
-  if (of_run.is_bytes() && model.vocabulary != of_run.vocabulary()) return {};
-  return of_run;
+    if (model.companions.contains(name)) return name;
+  const std::string of_run = model.run ? model.run->data.tokenizer : Tokenizer().name();
+  const bool bytes = of_run == Tokenizer().name();
+  return bytes && model.vocabulary != Tokenizer().vocabulary() ? "" : of_run;
+}
+
+Tokenizer tokenizer_of(const StoredModel& model, const fs::path& path) {
+  const std::string name = tokenizer_name(model);
+  const auto companion = model.companions.find(name);
+  if (companion == model.companions.end()) return open_tokenizer(name);
+  return read_tokenizer(std::as_bytes(std::span(companion->second)), path / name);
 }
 
 Tokens tokens_of(const fs::path& model_path, const StoredModel& model, const ScoreOptions& options) {
@@ -45,18 +50,16 @@ Tokens tokens_of(const fs::path& model_path, const StoredModel& model, const Sco
   if (!fs::is_regular_file(path)) fail_input("{}: is not a regular file", path.string());
   const bool hdf5 = is_hdf5(path) || has_extension(path, {".h5", ".hdf5"});
   if (!hdf5 && !has_extension(path, {".bin"})) {
-    const std::optional<Tokenizer> tokenizer = tokenizer_of(model_path, model);
-    if (!tokenizer)
+    if (tokenizer_name(model).empty())
       fail_input("{}: is text, and {} has no tokenizer (tokenizer.json): name an HDF5 or .bin file of tokens",
                  path.string(), model_path.string());
-    return text_windows(path, *tokenizer, shape, options.length);
+    return text_windows(path, tokenizer_of(model, model_path), shape, options.length);
   }
   Tokens tokens = hdf5 ? read_tokens(path, shape) : token_file_windows(path, shape, options.length);
   if (options.length > 0 && options.length != tokens.length)
     fail_usage("--length {}: {} holds sequences of {} already; leave it out", options.length, path.string(),
                tokens.length);
-  const std::optional<Tokenizer> tokenizer = tokenizer_of(model_path, model);
-  if (tokenizer && tokenizer->is_bytes()) tokens.target_bytes = tokens.targets();
+  if (tokenizer_name(model) == Tokenizer().name()) tokens.target_bytes = tokens.targets();
   return tokens;
 }
 

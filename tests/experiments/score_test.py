@@ -109,6 +109,11 @@ class Score(ProgramTest):
         as_tokens, same = self.score(model, self.file("t.bin", uint16(wanted)))
         self.assertEqual(same, logprobs)
         self.assertNotIn("bits per byte", as_tokens)
+        # One that cannot be read is in the way of text alone.
+        (model / "tokenizer.json").write_text("{}")
+        self.assertEqual(self.score(model, "t.bin"), (as_tokens, logprobs))
+        (self.folder / "scores.h5").unlink()
+        self.assertIn("tokenizer.json", self.refusal(INPUT, model, "text"))
 
     def test_gradients_of_a_run_have_its_own_names(self):
         model = self.byte_model()
