@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <regex>
 
 #include "expect_error.h"
@@ -19,7 +20,8 @@ using test::TemporaryDirectory;
 using testing::HasSubstr;
 
 /// The findings of a study whose plain runs have these losses, a row per configuration and a column per seed.
-std::string findings_of(const std::vector<std::vector<double>>& losses) {
+std::string findings_of(const std::vector<std::vector<double>>& losses,
+                        const std::function<void(RunRecord&)>& change = {}) {
   const TemporaryDirectory directory;
   StudyIndex index{"heads", "train", "", {}, {}};
   for (size_t k = 0; k < losses.size(); ++k)
@@ -32,6 +34,7 @@ std::string findings_of(const std::vector<std::vector<double>>& losses) {
       r.memory = {};
       r.attributes = {{"model.hidden", static_cast<int64>(k), "", ""}, {"train.seed", r.seed, "", ""}};
       r.evaluations = {{1000, losses[k][seed], 1}};
+      if (change) change(r);
       std::filesystem::create_directories(directory / r.name);
       write_run_file(directory / r.name / kRunFileName, r);
       index.runs.push_back({r.name, r.identity, r.role, r.name, RunState::done, {}, ""});
@@ -59,6 +62,19 @@ TEST(Findings, CurvesThatOverlapAreNotRanked) {
   // the second is told from the first, the third is not
   EXPECT_THAT(findings_of({{1.30, 1.40, 1.50}, {1.32, 1.421, 1.519}, {1.30, 1.40, 1.60}}),
               HasSubstr("It is not ranked before hidden=2,seed=0 (1.433)"));
+}
+
+// A conversion that trains nothing does not fill the gradients and moments that were foreseen.
+TEST(Findings, MemoryIsThatOfRunsThatTrain) {
+  const auto measured = [](RunRecord& r) {
+    const bool trains = r.name != "hidden=2,seed=0";
+    r.counts.tokens = trains ? 1000 : 0;
+    r.memory.predicted_bytes = 100;
+    r.memory.measured_peak_bytes = !trains ? 40 : r.name == "hidden=0,seed=0" ? 98 : 103;
+  };
+  EXPECT_THAT(
+      findings_of({{1.3}, {1.4}, {1.5}}, measured),
+      HasSubstr("The measured peak of memory is 0.98 to 1.03 times the prediction, over 2 runs that train."));
 }
 
 // A backend's results are its own: a run with another is no second seed.

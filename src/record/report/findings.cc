@@ -192,15 +192,18 @@ void memory(const Study& study, std::vector<std::string>& out) {
   for (const Run& run : study.runs) {
     if (!run.record || run.record->memory.measured_peak_bytes <= 0 || run.record->memory.predicted_bytes <= 0)
       continue;
+    // The prediction is of training: gradients and moments that no step writes to take no memory.
+    if (run.record->counts.tokens == 0) continue;
     measured.push_back(
         run.datum(static_cast<double>(run.record->memory.measured_peak_bytes), "/memory/measured_peak"));
     predicted.push_back(
         run.datum(static_cast<double>(run.record->memory.predicted_bytes), "/memory/predicted"));
   }
   if (measured.empty()) return;
-  out.push_back(fmt::format("The measured peak of memory is {} to {} times the prediction, over {} runs.",
-                            cite(How::min_ratio, {measured, predicted}, 2),
-                            cite(How::max_ratio, {measured, predicted}, 2), cite(How::count, {measured}, 0)));
+  out.push_back(
+      fmt::format("The measured peak of memory is {} to {} times the prediction, over {} runs that train.",
+                  cite(How::min_ratio, {measured, predicted}, 2),
+                  cite(How::max_ratio, {measured, predicted}, 2), cite(How::count, {measured}, 0)));
 }
 
 }  // namespace
