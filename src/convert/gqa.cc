@@ -340,24 +340,32 @@ ParameterSource convert_kv_heads(const Decoder& source, ParameterSource paramete
   const auto counterpart_of = [&source, &target](ParameterId id) {
     return source.layout().find(target.layout()[id].name);
   };
-  const auto read = [&source, &target, parameters, conversion, last, counterpart_of](ParameterId id,
-                                                                                     const View& to) {
-    const std::string& name = target.layout()[id].name;
-    const int64 layer = layer_of_attention(name);
-    if (layer < 0 || merged_heads(source.shape(), target.shape(), layer) == 1)
-      return parameters.read(counterpart_of(id), to);
+  // Of the layer whose heads become fewer; -1: the parameter stays as it is.
+  const auto layer_of = [&source, &target](ParameterId id) {
+    const int64 layer = layer_of_attention(target.layout()[id].name);
+    const bool same = layer < 0 || target.layout()[id].name.find("_norm.") != std::string::npos ||
+                      merged_heads(source.shape(), target.shape(), layer) == 1;
+    return same ? -1 : layer;
+  };
+  const auto read = [=, &source, &target](ParameterId id, const View& to) {
+    const int64 layer = layer_of(id);
+    if (layer < 0) return parameters.read(counterpart_of(id), to);
     if (last->layer != layer) {
       const std::vector<MatrixXd> none;
       last->weights = converted_layer({source, target, layer, conversion.how, conversion.seed, none},
                                       AttentionWeights(source, parameters, layer));
       last->layer = layer;
     }
+    const std::string& name = target.layout()[id].name;
     const AttentionWeights::Rows* rows = last->weights->find(name.substr(name.find(".attention.") + 11));
-    if (!rows) return parameters.read(counterpart_of(id), to);  // a norm
+    FOVEA_CHECK(rows, "attention has no {}", name);
     convert_elements(reinterpret_cast<const std::byte*>(rows->data()), DType::f32, to);
   };
-  return {[parameters, counterpart_of](ParameterId id) { return parameters.dtype(counterpart_of(id)); },
-          read};
+  const auto mapped = [=](ParameterId id) {
+    const bool same = layer_of(id) < 0 && parameters.mapped;
+    return same ? parameters.mapped(counterpart_of(id)) : std::span<const std::byte>();
+  };
+  return {[=](ParameterId id) { return parameters.dtype(counterpart_of(id)); }, read, mapped};
 }
 
 }  // namespace fovea

@@ -154,17 +154,21 @@ Buffer assembled(const Exported& model, const FileTensor& tensor) {
   const TensorSpec spec = model.spec_of(tensor);
   Buffer data(spec.dtype, {spec.elements()});
   for (size_t part = 0; part < tensor.parts.size(); ++part) {
-    const Placement placement = placement_of(tensor, part, model.layout, model.head_dim);
-    const int64 elements = model.layout[tensor.parts[part]].elements();
-    if (placement.contiguous() && elements == spec.elements()) {
-      model.parameters.read(tensor.parts[part], data);
-    } else {
-      const Buffer values(spec.dtype, {elements});
-      model.parameters.read(tensor.parts[part], values);
-      scatter(placement, values.data(), size_of(spec.dtype), data.data());
-    }
+    const Buffer values(spec.dtype, {model.layout[tensor.parts[part]].elements()});
+    model.parameters.read(tensor.parts[part], values);
+    scatter(placement_of(tensor, part, model.layout, model.head_dim), values.data(), size_of(spec.dtype),
+            data.data());
   }
   return data;
+}
+
+void append(SafeTensorsWriter& writer, const Exported& model, const FileTensor& tensor) {
+  const int64 elements = model.spec_of(tensor).elements();
+  if (tensor.arrangement == Arrangement::same)
+    return model.parameters.show(tensor.parts.front(), elements,
+                                 [&](std::span<const std::byte> data) { writer.append(data); });
+  const Buffer data = assembled(model, tensor);
+  writer.append({data.data(), static_cast<size_t>(data.view().bytes())});
 }
 
 // Tensors in the model's order, as many to a file as fit.
@@ -194,10 +198,7 @@ void write_shard(const fs::path& path, const Exported& model, const std::vector<
   SafeTensorsWriter writer(
       path, std::move(specs),
       {{"format", "pt"}, {"writer", fmt::format("fovea {} {}", build_info().version, build_info().commit)}});
-  for (const TensorSpec& spec : writer.tensors()) {
-    const Buffer data = assembled(model, *by_name.at(spec.name));
-    writer.append({data.data(), static_cast<size_t>(spec.bytes())});
-  }
+  for (const TensorSpec& spec : writer.tensors()) append(writer, model, *by_name.at(spec.name));
   writer.commit();
 }
 

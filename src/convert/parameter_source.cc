@@ -3,7 +3,9 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/buffer.h"
 #include "core/error.h"
+#include "core/file.h"
 
 namespace fovea {
 namespace {
@@ -46,6 +48,20 @@ void convert_elements(const std::byte* from, DType dtype, const View& to) {
       }
     });
   });
+}
+
+void ParameterSource::show(ParameterId id, int64 elements,
+                           const std::function<void(std::span<const std::byte>)>& take) const {
+  if (const std::span<const std::byte> bytes = mapped ? mapped(id) : std::span<const std::byte>();
+      !bytes.empty()) {
+    expect_pages(bytes);
+    take(bytes);
+    release_pages(bytes);
+    return;
+  }
+  const Buffer data(dtype(id), {elements});
+  read(id, data);
+  take({data.data(), static_cast<size_t>(data.view().bytes())});
 }
 
 ParameterSource source_of(const ParameterLayout& layout, std::span<const float> parameters) {

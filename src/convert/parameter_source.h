@@ -14,6 +14,12 @@ struct ParameterSource {
   std::function<DType(ParameterId)> dtype;  ///< as it is stored
   /// Into contiguous memory of the parameter's size, converted to its dtype. Throws UserError (input).
   std::function<void(ParameterId, const View& to)> read;
+  /// Its bytes in its stored dtype, where they lie in mapped memory just so; else empty. May be absent.
+  std::function<std::span<const std::byte>(ParameterId)> mapped = {};
+
+  /// The parameter in its stored dtype, shown to `take` and then let go: mapped memory is not kept resident.
+  void show(ParameterId id, int64 elements,
+            const std::function<void(std::span<const std::byte>)>& take) const;
 };
 
 /// Those of a flat range in the layout's order; both outlive the result.

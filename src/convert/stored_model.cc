@@ -20,6 +20,7 @@ void read_place(const Place& place, const View& to) {
   const Placement& p = place.placement;
   const int64 element = size_of(place.dtype), n = p.heads * p.rows * p.columns;
   FOVEA_CHECK(to.elements() == n, "{} elements are read into {}", n, to.describe());
+  expect_pages(place.bytes);
   if (p.contiguous()) {
     convert_elements(place.bytes.data() + p.offset * element, place.dtype, to);
   } else {
@@ -28,6 +29,15 @@ void read_place(const Place& place, const View& to) {
     convert_elements(ours.data(), place.dtype, to);
   }
   release_pages(place.bytes);
+}
+
+// The parameter's own bytes, where they follow one another.
+std::span<const std::byte> bytes_there(const Place& place) {
+  const Placement& p = place.placement;
+  if (!p.contiguous()) return {};
+  const auto element = static_cast<size_t>(size_of(place.dtype));
+  return place.bytes.subspan(static_cast<size_t>(p.offset) * element,
+                             static_cast<size_t>(p.heads * p.rows * p.columns) * element);
 }
 
 }  // namespace
@@ -76,7 +86,8 @@ ParameterSource stored_parameters(const std::shared_ptr<const TensorFiles>& file
     return (*places)[static_cast<size_t>(id)];
   };
   return {[place](ParameterId id) { return place(id).dtype; },
-          [place](ParameterId id, const View& to) { read_place(place(id), to); }};
+          [place](ParameterId id, const View& to) { read_place(place(id), to); },
+          [place](ParameterId id) { return bytes_there(place(id)); }};
 }
 
 }  // namespace fovea

@@ -265,6 +265,15 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void expect_pages(std::span<const std::byte> mapped) {
+  static const auto page = static_cast<uint64>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(mapped.data());
+  const uint64 first = begin / page * page;
+  if (mapped.empty()) return;
+  ::madvise(reinterpret_cast<void*>(first), begin + mapped.size() - first,
+            MADV_WILLNEED);  // NOLINT(performance-no-int-to-ptr)
+}
+
 void release_pages(std::span<const std::byte> mapped) {
   static const auto page = static_cast<uint64>(::sysconf(_SC_PAGESIZE));
   // Whole pages alone: the others may hold something else.

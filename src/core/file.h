@@ -89,6 +89,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+/// Tells the system that these pages of a mapped file are about to be read, all of them.
+void expect_pages(std::span<const std::byte> mapped);
+
 /// Takes pages of a mapped file that were read out of this process: they are read again when they are
 /// touched. What was read once must not count as memory that the process needs.
 void release_pages(std::span<const std::byte> mapped);

@@ -201,10 +201,11 @@ void write_converted_model(const fs::path& path, const StoredModel& model, const
   SafeTensorsWriter writer(path, std::move(specs), std::move(metadata));
   std::vector<uint64> hashes;
   for (const TensorSpec& tensor : writer.tensors()) {
-    const Buffer data(tensor.dtype, {tensor.elements()});
-    model.parameters.read(model.layout.find(tensor.name), data);
-    hashes.push_back(hash64(bytes_of(data.view())));
-    writer.append(bytes_of(data.view()));
+    model.parameters.show(model.layout.find(tensor.name), tensor.elements(),
+                          [&](std::span<const std::byte> data) {
+                            hashes.push_back(hash64(data));
+                            writer.append(data);
+                          });
   }
   known.identity = hash128(std::as_bytes(std::span(hashes)));
   writer.set_metadata("identity", known.identity);
