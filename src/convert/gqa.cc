@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 
@@ -94,13 +95,16 @@ MatrixXd metric_for(const MatrixXd& rows, const std::vector<MatrixXd>& moments, 
   return moment.topLeftCorner(rows.cols(), rows.cols());
 }
 
-// One layer's heads, as they are compared.
+// One layer's heads, as they are compared: all of them to find groups, those of a group to align it.
 class LayerHeads {
  public:
   LayerHeads(const AttentionWeights& weights, const DecoderShape& shape, const Conversion& how,
              const std::vector<MatrixXd>& moments, int64 layer)
-      : keys_(products_of(weights.keys(), shape.head_dim, metric_for(weights.keys(), moments, layer))),
-        values_(products_of(weights.values(), shape.head_dim, metric_for(weights.values(), moments, layer))) {
+      : head_dim_(shape.head_dim),
+        keys_(weights.keys()),
+        values_(weights.values()),
+        key_metric_(metric_for(keys_, moments, layer)),
+        value_metric_(metric_for(values_, moments, layer)) {
     if (!how.aligns()) return;
     key_blocks_ = key_blocks(shape);
     value_blocks_ = value_blocks(shape);
@@ -108,7 +112,9 @@ class LayerHeads {
 
   /// (G, G): of keys and values together, each as a part of its heads' mean squared norm.
   MatrixXd distances() const {
-    const int64 heads = keys_.heads();
+    const HeadProducts keys = products_of(keys_, head_dim_, key_metric_),
+                       values = products_of(values_, head_dim_, value_metric_);
+    const int64 heads = keys.heads();
     const auto unit = [&](const HeadProducts& products) {
       const double square = products.all.trace() / static_cast<double>(heads);
       return square > 0 ? square : 1;
@@ -116,13 +122,17 @@ class LayerHeads {
     MatrixXd distances = MatrixXd::Zero(heads, heads);
     for (int64 a = 0; a < heads; ++a)
       for (int64 b = 0; b < a; ++b)
-        distances(a, b) = distances(b, a) = head_distance(keys_, a, b, key_blocks_) / unit(keys_) +
-                                            head_distance(values_, a, b, value_blocks_) / unit(values_);
+        distances(a, b) = distances(b, a) = head_distance(keys, a, b, key_blocks_) / unit(keys) +
+                                            head_distance(values, a, b, value_blocks_) / unit(values);
     return distances;
   }
   void align(const std::vector<int64>& members, AttentionWeights& weights) const {
-    const HeadAlignment keys = align_heads(keys_, members, key_blocks_),
-                        values = align_heads(values_, members, value_blocks_);
+    std::vector<int64> among(members.size());  // their numbers among themselves
+    std::iota(among.begin(), among.end(), 0);
+    const HeadAlignment keys = align_heads(products_of(rows_of(keys_, members), head_dim_, key_metric_),
+                                           among, key_blocks_),
+                        values = align_heads(products_of(rows_of(values_, members), head_dim_, value_metric_),
+                                             among, value_blocks_);
     for (size_t i = 0; i < members.size(); ++i) {
       weights.rotate_keys(members[i], keys.rotations[i]);
       weights.rotate_values(members[i], values.rotations[i]);
@@ -130,7 +140,17 @@ class LayerHeads {
   }
 
  private:
-  HeadProducts keys_, values_;
+  MatrixXd rows_of(const MatrixXd& heads, const std::vector<int64>& members) const {
+    MatrixXd rows(static_cast<int64>(members.size()) * head_dim_, heads.cols());
+    for (size_t i = 0; i < members.size(); ++i)
+      rows.middleRows(static_cast<int64>(i) * head_dim_, head_dim_) =
+          heads.middleRows(members[i] * head_dim_, head_dim_);
+    return rows;
+  }
+
+  int64 head_dim_;
+  MatrixXd keys_, values_;  // (G D, C), or (G D, C + 1) with biases
+  MatrixXd key_metric_, value_metric_;
   std::vector<RotationBlock> key_blocks_, value_blocks_;  // empty: heads are compared as they are
 };
 
