@@ -14,6 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What a run's text was read with belongs to its model, as long as it is where the run found it.
+void take_tokenizer_along(const fs::path& tokenizer, StoredModel& model) {
+  std::error_code error;
+  if (!fs::is_regular_file(tokenizer, error)) return;
+  model.companions[tokenizer.extension() == ".model" ? "tokenizer.model" : "tokenizer.json"] =
+      read_file(tokenizer);
+}
+
 StoredModel open_own(const fs::path& path) {
   const SafeTensors file(path);
   const CheckpointInfo info = checkpoint_info(file);
@@ -27,7 +35,9 @@ StoredModel open_own(const fs::path& path) {
   model.tensors = own_tensors(model.layout);
   model.parameters = weights_in(path, model.layout);
   read_origin(file, model);
-  if (!info.converted) model.run = config;
+  if (info.converted) return model;
+  model.run = config;
+  take_tokenizer_along(config.data.tokenizer, model);
   return model;
 }
 

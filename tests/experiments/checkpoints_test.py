@@ -190,6 +190,21 @@ class Conversions(CheckpointsTest):
         self.fovea("convert", "llama", "mean", "--kv-heads", "4")
         self.assertEqual(read_safetensors(self.folder / "mean/model.safetensors"), before)
 
+    def test_a_run_takes_its_tokenizer_along(self):
+        self.fovea("train-tokenizer", "corpus.txt", "tok.json", "--vocab", "300")
+        self.fovea("run", "tiny.toml", "data.tokenizer=tok.json", "--out", "s")
+        [run] = self.index("s").values()
+        self.fovea("convert", pathlib.Path("s") / run["directory"], "out")
+        self.assertEqual((self.folder / "out/tokenizer.json").read_text(), (self.folder / "tok.json").read_text())
+        for model in ("out", f"s/{run['directory']}"):
+            said = self.fovea("score", model, "--tokens", "corpus.txt", "--out", "x.h5").stdout
+            self.assertRegex(said, r"bits per byte  \d\.\d+ over \d+ bytes")
+        # Another run starts from the folder with its tokenizer, unasked.
+        (self.folder / "on.toml").write_text('init.from = "out"\ndata.corpus = "corpus.txt"\ntrain.tokens = 0\n'
+                                             "train.batch = 8\n")
+        self.fovea("run", "on.toml", "--out", "t")
+        self.assertEqual(list(self.losses("t").values()), list(self.losses("s").values()))
+
     def test_dtypes(self):
         self.fovea("convert", "llama", "half", "--dtype", "bf16")
         self.assertEqual(self.config("half")["torch_dtype"], "bfloat16")
