@@ -2,6 +2,7 @@
 
 #include "config/bytes.h"
 #include "config/load.h"
+#include "convert/flat_checkpoint.h"
 #include "convert/gqa.h"
 #include "convert/hugging_face.h"
 #include "convert/hugging_face_export.h"
@@ -61,7 +62,7 @@ bool is_folder_format(const fs::path& destination, const std::string& format) {
 }  // namespace
 
 StoredModel open_model(const fs::path& path) {
-  if (!fs::is_directory(path)) return open_own(path);
+  if (!fs::is_directory(path)) return is_flat_checkpoint(path) ? open_flat_checkpoint(path) : open_own(path);
   if (is_hugging_face_model(path)) return open_hugging_face(path);
   if (!fs::exists(path / kModelFileName))
     fail_input("{}: neither a finished run ({}) nor a Hugging Face model (config.json)", path.string(),

@@ -8,8 +8,8 @@
 
 namespace fovea {
 
-/// Opens a run's directory, its model.safetensors (or a checkpoint), or a Hugging Face folder. Throws
-/// UserError (input).
+/// Opens a run's directory, its model.safetensors (or a checkpoint), a Hugging Face folder, or a checkpoint
+/// of llm.c or llama2.c. Throws UserError (input).
 StoredModel open_model(const std::filesystem::path& path);
 
 struct ConvertOptions {
