@@ -15,14 +15,6 @@
 
 #include "core/error.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define FOVEA_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FOVEA_SANITIZED 1
-#endif
-#endif
-
 namespace fovea::h5 {
 namespace {
 
@@ -35,13 +27,11 @@ void limit(decltype(RLIMIT_CPU) what, rlim_t most) {
 }
 
 // A megabyte of zeros is a kilobyte deflated, and is read into numbers eight times as wide.
-void limit_memory([[maybe_unused]] std::uintmax_t file_bytes) {
-#ifndef FOVEA_SANITIZED  // their shadows are larger than all memory
+void limit_memory(std::uintmax_t file_bytes) {
   rlim_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   constexpr rlim_t kSpare = rlim_t{512} << 20, kWidest = 16 * 1100;
   limit(RLIMIT_AS, pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + kSpare + kWidest * file_bytes);
-#endif
 }
 
 [[noreturn]] void rehearse_and_leave(std::uintmax_t file_bytes, FunctionRef<void()> read, int answer) {
