@@ -1,6 +1,6 @@
 #include "core/json.h"
 
-#include <set>
+#include <unordered_set>
 #include <vector>
 
 #include "core/error.h"
@@ -11,30 +11,59 @@ namespace {
 using Json = nlohmann::json;
 constexpr int kDeepest = 64;
 // Together they keep a tree under 1 GB: the smallest values take some 80 bytes, members of objects 110.
-constexpr size_t kMostBytes = 100'000'000, kMostValues = 5'000'000;
+constexpr size_t kMostBytes = 100'000'000, kMostValues = 4'000'000;
 
 std::string dumped(const Json& value) { return value.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
-// Looks at each event of the parser; keeps everything.
-class Watch {
+// Looks at what the parser sees, and keeps nothing of it. (A callback that watches while a tree is built
+// would look through each list again at the end of every object in it.)
+class Watch final : public nlohmann::json_sax<Json> {
  public:
   explicit Watch(const std::string& name) : name_(name) {}
 
-  bool operator()(int depth, Json::parse_event_t event, const Json& parsed) {
-    if (depth > kDeepest) fail_input("{}: its JSON nests deeper than {}", name_, kDeepest);
-    if (++events_ > kMostValues) fail_input("{}: its JSON has more than {} values", name_, kMostValues);
-    if (event == Json::parse_event_t::object_start) open_.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !open_.back().insert(parsed.get_ref<const std::string&>()).second)
-      fail_input("{}: its JSON gives {} twice", name_, dumped(parsed));
-    return true;
+  bool null() override { return value(); }
+  bool boolean(bool) override { return value(); }
+  bool number_integer(number_integer_t) override { return value(); }
+  bool number_unsigned(number_unsigned_t) override { return value(); }
+  bool number_float(number_float_t, const string_t&) override { return value(); }
+  bool string(string_t&) override { return value(); }
+  bool binary(binary_t&) override { return value(); }
+  bool start_object(size_t) override {
+    open_.emplace_back();
+    return deeper();
+  }
+  bool key(string_t& key) override {
+    if (!open_.back().insert(key).second) fail_input("{}: its JSON gives {} twice", name_, dumped(key));
+    return value();
+  }
+  bool end_object() override {
+    open_.pop_back();
+    return higher();
+  }
+  bool start_array(size_t) override { return deeper(); }
+  bool end_array() override { return higher(); }
+  bool parse_error(size_t byte, const std::string&, const Json::exception&) override {
+    fail_input("{}: not valid JSON, at byte {}", name_, byte);
   }
 
  private:
+  bool value() {
+    if (++values_ > kMostValues) fail_input("{}: its JSON has more than {} values", name_, kMostValues);
+    return true;
+  }
+  bool deeper() {
+    if (++depth_ > kDeepest) fail_input("{}: its JSON nests deeper than {}", name_, kDeepest);
+    return value();
+  }
+  bool higher() {
+    --depth_;
+    return true;
+  }
+
   const std::string& name_;
-  size_t events_ = 0;
-  std::vector<std::set<std::string>> open_;  // keys of each object that is not closed yet
+  int depth_ = 0;
+  size_t values_ = 0;
+  std::vector<std::unordered_set<std::string>> open_;  // keys of each object that is not closed yet
 };
 
 }  // namespace
@@ -43,15 +72,8 @@ Json parse_json(std::string_view text, const std::string& name) {
   if (text.size() > kMostBytes)
     fail_input("{}: {} bytes of JSON, at most {} are read", name, text.size(), kMostBytes);
   Watch watch(name);
-  try {
-    return Json::parse(text, [&](int depth, Json::parse_event_t event, Json& parsed) {
-      return watch(depth, event, parsed);
-    });
-  } catch (const Json::parse_error& error) {
-    fail_input("{}: not valid JSON, at byte {}", name, error.byte);
-  } catch (const Json::exception&) {  // a number beyond what double holds
-    fail_input("{}: not valid JSON", name);
-  }
+  Json::sax_parse(text, &watch);
+  return Json::parse(text);
 }
 
 std::string printable(std::string_view text, size_t longest) {

@@ -22,18 +22,20 @@ bool is_character(std::string_view text) {
   return !text.empty() && code_point_at(text, 0).bytes == text.size();
 }
 
-/// The merges whose right part begins with the separator, and the last characters of their left parts; false:
-/// words cannot be cut there, since unknown characters take part in merges.
-bool find_joins(const BpeParts& parts, std::unordered_set<uint32>& joins) {
+uint64 characters(uint32 left, uint32 right) { return uint64{left} << 32 | right; }
+
+/// The characters at which merges join tokens; false: what stands for unknown ones takes part in merges, and
+/// no character says what it would be joined to.
+bool find_joins(const BpeParts& parts, std::unordered_set<uint64>& joined) {
   std::unordered_map<int32, std::string_view> texts;
   for (const BpeParts::Token& token : parts.tokens) texts[token.id] = token.text;
   std::unordered_set<int32> unwritten{parts.unknown};
   if (parts.byte_fallback) unwritten.insert(parts.byte_tokens.begin(), parts.byte_tokens.end());
   for (const BpeParts::MergedPair& merge : parts.merges) {
     if (unwritten.contains(merge.left) || unwritten.contains(merge.right)) return false;
-    const std::string_view left = texts[merge.left];
-    if (!left.empty() && texts[merge.right].starts_with(kSeparator))
-      joins.insert(code_point_before(left, left.size()).value);
+    const std::string_view left = texts[merge.left], right = texts[merge.right];
+    if (left.empty() || right.empty()) return false;
+    joined.insert(characters(code_point_before(left, left.size()).value, code_point_at(right, 0).value));
   }
   return true;
 }
@@ -49,7 +51,6 @@ Bpe::Bpe(BpeParts parts)
       byte_fallback_(parts.byte_fallback),
       unknown_(parts.unknown) {
   single_.fill(-1);
-  bool has_separator = false;
   for (const BpeParts::Token& token : parts.tokens) {
     if (ignore_merges_) ids_[token.text] = token.id;
     const bool ascii = token.text.size() == 1 && static_cast<unsigned char>(token.text[0]) < 0x80;
@@ -57,23 +58,39 @@ Bpe::Bpe(BpeParts parts)
       single_[static_cast<unsigned char>(token.text[0])] = token.id;
     else if (!bytes_ && is_character(token.text))
       characters_[code_point_at(token.text, 0).value] = token.id;
-    has_separator |= token.text == kSeparator;
   }
   for (size_t rank = 0; rank < parts.merges.size(); ++rank)
     merges_.set(parts.merges[rank].left, parts.merges[rank].right,
                 {static_cast<uint32>(rank), parts.merges[rank].id});
-  separates_ = !bytes_ && !ignore_merges_ && has_separator && find_joins(parts, joins_separator_);
+  cuts_ = !bytes_ && !ignore_merges_ && find_joins(parts, joined_);
+}
+
+/// Both characters must be tokens: next to one that is left out, or joined to its like, is another.
+bool Bpe::may_cut(std::string_view word, size_t at) const {
+  const CodePoint left = code_point_before(word, at), right = code_point_at(word, at);
+  return symbol_of(word, at - left.bytes, left.bytes) >= 0 && symbol_of(word, at, right.bytes) >= 0 &&
+         !joined_.contains(characters(left.value, right.value));
 }
 
 void Bpe::encode(const AlignedView& word, BpeScratch& scratch, Encoding& out) const {
-  if (!separates_) return encode_piece(word, scratch, out);
+  if (!cuts_) return encode_piece(word, scratch, out);
+  const std::string_view text = word.text;
   size_t begin = 0;
-  for (size_t at = word.text.find(kSeparator, 1); at < word.size(); at = word.text.find(kSeparator, at + 1)) {
-    if (joins_separator_.contains(code_point_before(word.text, at).value)) continue;
+  const auto cut_at = [&](size_t at) {
     encode_piece(word.part(begin, at - begin), scratch, out);
     begin = at;
+  };
+  // At spaces; where those are rare, as in Chinese, wherever it can be done, as short pieces are remembered.
+  while (begin < text.size()) {
+    size_t end = std::min(text.find(kSeparator, begin + 1), text.size());
+    while (end < text.size() && !may_cut(text, end))
+      end = std::min(text.find(kSeparator, end + 1), text.size());
+    if (end - begin > WordCache::kLongestWord)
+      for (size_t at = begin + code_point_at(text, begin).bytes; at < end;
+           at += code_point_at(text, at).bytes)
+        if (may_cut(text, at)) cut_at(at);
+    cut_at(end);
   }
-  encode_piece(word.part(begin, word.size() - begin), scratch, out);
 }
 
 void Bpe::encode_piece(const AlignedView& word, BpeScratch& scratch, Encoding& out) const {

@@ -64,7 +64,7 @@ class Bpe {
   int32 symbol_of(std::string_view word, size_t at, uint32 bytes) const;
   void merge_short(BpeScratch& scratch) const;
   void merge_long(BpeScratch& scratch) const;
-  void find_separator();
+  bool may_cut(std::string_view word, size_t at) const;
 
   MergeTable merges_;
   std::unordered_map<std::string, int32> ids_;    // of whole words, where merges may be ignored
@@ -73,9 +73,10 @@ class Bpe {
   std::array<int32, 256> byte_tokens_;
   bool bytes_, ignore_merges_, fuse_unknown_, byte_fallback_;
   int32 unknown_;
-  // No merge reaches across the beginning of a separator (SentencePiece's for a space), except after these.
-  bool separates_ = false;
-  std::unordered_set<uint32> joins_separator_;
+  // Words of characters may be cut between two tokens where no merge joins one that ends with the first
+  // character to one that begins with the second: these are the pairs that some merge joins.
+  bool cuts_ = false;
+  std::unordered_set<uint64> joined_;
 };
 
 }  // namespace fovea

@@ -13,7 +13,7 @@ namespace fovea {
 namespace {
 
 constexpr int64 kMaxId = (int64{1} << 24) - 1;
-constexpr size_t kLongestAddedToken = 1000;
+constexpr size_t kLongestAddedToken = 1000, kMostAddedBytes = 10'000'000;
 
 std::string type_of(const JsonValue& value) { return value.at("type").string(); }
 
@@ -32,9 +32,23 @@ Pattern read_pattern(const JsonValue& value) {
 /// Calls read(part) for the parts of a Sequence, or for the one that it is instead.
 template <class Read>
 void for_each_part(const JsonValue& value, const char* parts, Read read) {
+  constexpr size_t kMost = 50;  // each may go over all of a text
   if (type_of(value) != "Sequence") return read(value);
   const JsonValue list = value.at(parts);
-  for (size_t i = 0; i < list.array_size(); ++i) for_each_part(list.item(i), parts, read);
+  if (list.array_size() > kMost) list.fail("has {} parts, more than {}", list.array_size(), kMost);
+  for (size_t i = 0; i < list.array_size(); ++i) {
+    const JsonValue part = list.item(i);
+    if (type_of(part) == "Sequence") part.fail("is a Sequence within a Sequence");
+    read(part);
+  }
+}
+
+/// A text that is put in the place of others, or before them.
+std::string read_content(const JsonValue& value) {
+  constexpr size_t kLongest = 1000;
+  std::string text = value.string();
+  if (text.size() > kLongest) value.fail("is {} bytes long, more than {}", text.size(), kLongest);
+  return text;
 }
 
 std::string one_character(const JsonValue& value) {
@@ -88,9 +102,9 @@ void Reader::read_normalizers() {
     if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
       out_.normalizers.push_back(NormalForm{type.back() == 'C', type.size() == 4});
     } else if (type == "Prepend") {
-      out_.normalizers.push_back(Prepend{part.at("prepend").string()});
+      out_.normalizers.push_back(Prepend{read_content(part.at("prepend"))});
     } else if (type == "Replace") {
-      out_.normalizers.push_back(Replace{read_pattern(part.at("pattern")), part.at("content").string()});
+      out_.normalizers.push_back(Replace{read_pattern(part.at("pattern")), read_content(part.at("content"))});
     } else {
       part.fail("the normalizer {} is not supported: NFC, NFD, NFKC, NFKD, Prepend, Replace and Sequence are",
                 printable_json(part.json()["type"]));
@@ -279,9 +293,12 @@ void Reader::read_added_tokens() {
   if (!list) return;
   Normalization normalization;
   Matcher matcher;
+  size_t bytes = 0;
   for (size_t i = 0; i < list->array_size(); ++i) {
     const JsonValue value = list->item(i);
     const AddedToken token = read_added_token(value);
+    if (bytes += token.content.size(); bytes > kMostAddedBytes)
+      list->fail("have more than {} bytes of text", kMostAddedBytes);
     if (!added_.insert(token.content).second) value.fail("{} is there twice", printable_json(token.content));
     // Where the vocabulary lacks it, the reference numbers it itself, on from the vocabulary's size.
     const auto found = vocabulary_.find(token.content);
@@ -354,7 +371,7 @@ void Reader::read_decoder() {
     if (type == "ByteLevel") {
       if (!byte_level_) part.fail("ByteLevel decodes what no pre-tokenizer ByteLevel has encoded");
     } else if (type == "Replace") {
-      out_.decoder.push_back(Replace{read_pattern(part.at("pattern")), part.at("content").string()});
+      out_.decoder.push_back(Replace{read_pattern(part.at("pattern")), read_content(part.at("content"))});
     } else if (type == "Fuse") {
       out_.decoder.push_back(FuseTokens{});
     } else if (type == "ByteFallback") {

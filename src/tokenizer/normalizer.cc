@@ -95,6 +95,7 @@ AlignedView changed(const Replace& replace, const AlignedView& view, AlignedText
     // All its bytes come from the first of what it stands for.
     out.append(replace.text, begin < view.size() ? view.origin(begin) : view.origin(view.size() - 1));
     copied = end;
+    check_growth(view.size(), out.size());
   });
   if (!any) return view;
   out.append(view.part(copied, view.size() - copied));
@@ -103,15 +104,23 @@ AlignedView changed(const Replace& replace, const AlignedView& view, AlignedText
 
 }  // namespace
 
+void check_growth(size_t before, size_t after) {
+  constexpr size_t kTimes = 32, kFree = 1 << 20;
+  if (after > kTimes * before + kFree)
+    fail_input("the tokenizer's replacements make more than {} bytes of {}", after, before);
+}
+
 AlignedView Normalization::apply(const std::vector<Normalizer>& normalizers, AlignedView view,
                                  Matcher& matcher) {
   int next = 0;
+  const size_t before = view.size();
   for (const Normalizer& normalizer : normalizers) {
     if (view.empty()) break;
-    const char* before = view.text.data();
+    const char* lay = view.text.data();
     view = std::visit([&](const auto& step) { return changed(step, view, buffers_[next], matcher); },
                       normalizer);
-    if (view.text.data() != before) next = 1 - next;
+    if (view.text.data() != lay) next = 1 - next;
+    check_growth(before, view.size());
   }
   return view;
 }

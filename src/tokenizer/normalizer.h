@@ -33,4 +33,7 @@ class Normalization {
   AlignedText buffers_[2];
 };
 
+/// Throws UserError (input) where replacements make far more of a text than any sound ones do.
+void check_growth(size_t before, size_t after);
+
 }  // namespace fovea

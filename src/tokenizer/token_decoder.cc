@@ -15,6 +15,7 @@ void decode_step(const Replace& replace, Texts& texts) {
     std::string out;
     for_each_match(matcher, replace.pattern, text, [&](size_t begin, size_t end, bool is_match) {
       out += is_match ? std::string_view(replace.text) : std::string_view(text).substr(begin, end - begin);
+      check_growth(text.size(), out.size());
     });
     text = std::move(out);
   }

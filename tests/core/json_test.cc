@@ -45,6 +45,16 @@ TEST(Json, WhatCannotBeTrustedIsRefusedInOneLine) {
   EXPECT_THAT(error_of(nested(10'000'000)), HasSubstr("nests deeper than 64"));
 }
 
+// In a time that grows with the text, not with its square.
+TEST(Json, ManyObjectsInAListAreReadAtOnce) {
+  std::string text = "[{}";
+  for (int i = 0; i < 500'000; ++i) text += ",{}";
+  EXPECT_EQ(parse_json(text + "]", "a.json").size(), 500'001u);
+  text = "[0";
+  for (int i = 0; i < 4'000'000; ++i) text += ",0";
+  EXPECT_THAT(error_of(text + "]"), HasSubstr("more than 4000000 values"));
+}
+
 TEST(Json, StringsFromOutsideStayOnOneLine) {
   EXPECT_EQ(printable("a\n\"b\"\xff"), R"(a\n\"b\"\ufffd)");
   EXPECT_EQ(printable("abcdef", 3), "abc");

@@ -25,6 +25,12 @@ Json good() {
   return json;
 }
 
+Json repeated(const Json& part, size_t times) {
+  Json list = Json::array();
+  for (size_t i = 0; i < times; ++i) list.push_back(part);
+  return list;
+}
+
 TEST(HostileTokenizer, EachWrongMemberIsNamed) {
   const Wrong cases[] = {
       {"not an object", [](Json& j) { j = Json::array(); }, {"must be an object"}},
@@ -176,6 +182,42 @@ TEST(HostileTokenizer, WhatIsNoJsonIsRefused) {
   std::string many = "[0";
   for (int i = 0; i < 6'000'000; ++i) many += ",0";
   refused(many + "]", "values");
+}
+
+// What would take hours or all memory, each in milliseconds.
+TEST(HostileTokenizer, WhatWouldNeverEndIsRefused) {
+  const TokenizerFiles files;
+  const auto refused = [&](auto change, const std::string& said) {
+    Json json = good();
+    change(json);
+    EXPECT_THAT(error_of([&] { files.open(json).encode(std::string(1000, 'l')); }), HasSubstr(said));
+  };
+  const Json doubling = {{"type", "Replace"}, {"pattern", {{"String", "l"}}}, {"content", "ll"}};
+  refused(
+      [&](Json& j) {
+        j["normalizer"] = {{"type", "Sequence"}, {"normalizers", repeated(doubling, 40)}};
+      },
+      "replacements");
+  refused(
+      [&](Json& j) {
+        j["normalizer"] = {{"type", "Sequence"}, {"normalizers", repeated(doubling, 51)}};
+      },
+      "51 parts");
+  refused(
+      [](Json& j) {
+        j["normalizer"] = {{"type", "Prepend"}, {"prepend", std::string(1001, 'x')}};
+      },
+      "1001 bytes");
+  refused(
+      [](Json& j) {
+        const Json inner = {{"type", "Sequence"}, {"normalizers", Json::array()}};
+        j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {inner}}};
+      },
+      "Sequence within");
+  // A list of many objects: the parser must not look through it for each of them.
+  std::string many = "[{}";
+  for (int i = 0; i < 400'000; ++i) many += ",{}";
+  error_of([&] { open_tokenizer(files.write(many + "]", "tokenizer.json")); });
 }
 
 TEST(HostileTokenizer, EveryTruncationOfAFileIsRefused) {
