@@ -24,20 +24,18 @@ bool is_character(std::string_view text) {
 
 uint64 characters(uint32 left, uint32 right) { return uint64{left} << 32 | right; }
 
-/// The characters at which merges join tokens; false: what stands for unknown ones takes part in merges, and
-/// no character says what it would be joined to.
-bool find_joins(const BpeParts& parts, std::unordered_set<uint64>& joined) {
+/// The characters at which merges join tokens. Whatever stands for unknown characters, next to a cut are
+/// tokens that end and begin with the characters beside it.
+std::unordered_set<uint64> joins_of(const BpeParts& parts) {
   std::unordered_map<int32, std::string_view> texts;
   for (const BpeParts::Token& token : parts.tokens) texts[token.id] = token.text;
-  std::unordered_set<int32> unwritten{parts.unknown};
-  if (parts.byte_fallback) unwritten.insert(parts.byte_tokens.begin(), parts.byte_tokens.end());
+  std::unordered_set<uint64> joined;
   for (const BpeParts::MergedPair& merge : parts.merges) {
-    if (unwritten.contains(merge.left) || unwritten.contains(merge.right)) return false;
     const std::string_view left = texts[merge.left], right = texts[merge.right];
-    if (left.empty() || right.empty()) return false;
-    joined.insert(characters(code_point_before(left, left.size()).value, code_point_at(right, 0).value));
+    if (!left.empty() && !right.empty())
+      joined.insert(characters(code_point_before(left, left.size()).value, code_point_at(right, 0).value));
   }
-  return true;
+  return joined;
 }
 
 }  // namespace
@@ -62,7 +60,8 @@ Bpe::Bpe(BpeParts parts)
   for (size_t rank = 0; rank < parts.merges.size(); ++rank)
     merges_.set(parts.merges[rank].left, parts.merges[rank].right,
                 {static_cast<uint32>(rank), parts.merges[rank].id});
-  cuts_ = !bytes_ && !ignore_merges_ && find_joins(parts, joined_);
+  cuts_ = !bytes_ && !ignore_merges_;
+  if (cuts_) joined_ = joins_of(parts);
 }
 
 /// Both characters must be tokens: next to one that is left out, or joined to its like, is another.

@@ -100,6 +100,8 @@ RC_GTEST_PROP(CharacterTokenizer, MergesAsIfItsWordsWereNotCut, ()) {
   if (*rc::gen::arbitrary<bool>()) merges.insert(merges.begin() + *rc::gen::inRange(0, 5), {"b", space});
   if (*rc::gen::arbitrary<bool>()) merges.push_back({"b", space + "a"});
   if (*rc::gen::arbitrary<bool>()) merges.push_back({"人", "a"});
+  if (*rc::gen::arbitrary<bool>()) merges.insert(merges.begin(), {"<0xA9>", "a"});
+  if (*rc::gen::arbitrary<bool>()) merges.insert(merges.begin(), {{"b", "<unk>"}, {"b<unk>", space}});
   const std::string unknown = *rc::gen::element<std::string>("", "<unk>");
   const bool fuse = *rc::gen::arbitrary<bool>(), spells = *rc::gen::arbitrary<bool>();
   std::vector<std::string> tokens = {"a", "b", space, "人", "<unk>", "<0xC3>", "<0xA9>"}, letters;
