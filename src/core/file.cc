@@ -31,7 +31,8 @@ class Descriptor {
 };
 
 Descriptor open_for_reading(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A pipe that nobody writes is not waited for.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) fail_input("{}: cannot be opened: {}", path.string(), std::strerror(errno));
   return Descriptor(fd);
 }
@@ -200,9 +201,10 @@ fs::path without_slash(const fs::path& path) { return path.has_filename() ? path
 
 AtomicFolder::AtomicFolder(fs::path path, Existing existing)
     : path_(without_slash(path)), temporary_(path_), existing_(existing) {
+  if (!path_.has_filename()) fail_usage("\"{}\" is no name of a folder", path.string());
   std::error_code error;
-  const bool taken =
-      fs::exists(path_, error) && !(fs::is_directory(path_, error) && fs::is_empty(path_, error));
+  const fs::file_status there = fs::symlink_status(path_, error);  // a link is nothing to rename a folder to
+  const bool taken = fs::exists(there) && !(fs::is_directory(there) && fs::is_empty(path_, error));
   if (taken && existing == Existing::refuse)
     fail_usage("{}: is there already: name another folder, or remove it", path_.string());
   if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), error);
