@@ -8,6 +8,7 @@
 #include "convert/hugging_face_export.h"
 #include "core/error.h"
 #include "model/families.h"
+#include "tokenizer/tokenizer.h"
 #include "train/checkpoint.h"
 
 namespace fovea {
@@ -15,12 +16,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Whether that is a tokenizer of such a model: by now the path may lead to any other file.
+bool is_tokenizer_for(const StoredModel& model, const std::string& path) {
+  try {
+    return open_tokenizer(path).vocabulary() <= model.vocabulary;
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
 // What a run's text was read with belongs to its model, as long as it is where the run found it.
-void take_tokenizer_along(const fs::path& tokenizer, StoredModel& model) {
+void take_tokenizer_along(const std::string& path, StoredModel& model) {
   std::error_code error;
-  if (!fs::is_regular_file(tokenizer, error)) return;
-  model.companions[tokenizer.extension() == ".model" ? "tokenizer.model" : "tokenizer.json"] =
-      read_file(tokenizer);
+  if (path == Tokenizer().name() || !fs::is_regular_file(path, error) || !is_tokenizer_for(model, path))
+    return;
+  model.companions[path.ends_with(".model") ? "tokenizer.model" : "tokenizer.json"] = read_file(path);
 }
 
 StoredModel open_own(const fs::path& path) {
@@ -56,7 +66,7 @@ void write_own(const fs::path& path, const StoredModel& model) {
 
 bool is_folder_format(const fs::path& destination, const std::string& format) {
   if (format != "by the name") return format == "hugging_face";
-  return destination.extension() != ".safetensors" && !fs::is_regular_file(destination);
+  return destination.extension() != ".safetensors";
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 
 #include "config/explain.h"
@@ -347,6 +348,9 @@ int main(int argc, char** argv) {
   } catch (const fovea::UserError& error) {
     fmt::print(stderr, "fovea: {}\n", error.what());
     return static_cast<int>(error.code());
+  } catch (const std::filesystem::filesystem_error& error) {  // a name too long, links in a circle
+    fmt::print(stderr, "fovea: {}: {}\n", fovea::on_one_line(error.path1().string()), error.code().message());
+    return static_cast<int>(fovea::ExitCode::input);
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "fovea: this takes more memory than there is: see fovea explain\n");
   } catch (const std::exception& error) {

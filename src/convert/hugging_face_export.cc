@@ -6,6 +6,7 @@
 
 #include "convert/head_layout.h"
 #include "convert/hugging_face_config.h"
+#include "convert/json_keys.h"
 #include "convert/safetensors_writer.h"
 #include "core/build_info.h"
 #include "core/error.h"
@@ -99,7 +100,7 @@ std::optional<Plan> plan_of_source(const StoredModel& model) {
   const auto found = model.companions.find("config.json");
   if (found == model.companions.end()) return std::nullopt;
   Json json = parse_json(found->second, "config.json");
-  const std::string type = json.value("model_type", "");
+  const std::string type = JsonKeys("config.json", json).string("model_type");
   const std::optional<ModelConfig> config = with_heads_of(type, model);
   if (!config) return std::nullopt;
   if (lack_of(json, *config, model.vocabulary).empty()) return Plan{type, json, *config};

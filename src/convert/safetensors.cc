@@ -14,8 +14,6 @@ namespace {
 using nlohmann::json;
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
-constexpr int64 kMaxHeader = 100'000'000;  // as the format's own reader allows
-
 struct OtherDType {
   std::string_view name;
   int64 bytes;
@@ -75,7 +73,7 @@ json parse_header(const std::filesystem::path& path, std::span<const std::byte> 
   if (file.size() < sizeof length)
     fail_input("{}: not a safetensors file: shorter than its header", path.string());
   std::memcpy(&length, file.data(), sizeof length);
-  if (length > static_cast<uint64>(kMaxHeader) || length > file.size() - sizeof length)
+  if (length > static_cast<uint64>(kMaxSafetensorsHeader) || length > file.size() - sizeof length)
     fail_input("{}: not a safetensors file, or truncated: its header would be {} bytes long", path.string(),
                length);
   header_bytes = static_cast<int64>(length);

@@ -14,6 +14,9 @@
 
 namespace fovea {
 
+/// As the format's own reader allows.
+constexpr int64 kMaxSafetensorsHeader = 100'000'000;
+
 /// What the format calls our dtypes.
 std::string_view safetensors_name(DType dtype);
 /// "4, 7"

@@ -71,6 +71,9 @@ SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, std::vec
   sort_as_in_file(tensors_);
   const std::string text = header();
   header_bytes_ = text.size();
+  if (std::cmp_greater(header_bytes_, sizeof(uint64) + kMaxSafetensorsHeader))
+    fail_input("{}: cannot be written: its header would have {} bytes, of the {} that readers allow",
+               path.string(), header_bytes_, kMaxSafetensorsHeader);
   file_.append(bytes_of(text));
 }
 

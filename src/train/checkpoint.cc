@@ -90,7 +90,8 @@ int64 number(const SafeTensors& file, std::string_view name) {
   int64 value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0)
-    fail_input("{}: the metadata's {} is \"{}\", wanted a number", file.path().string(), name, text);
+    fail_input("{}: the metadata's {} is \"{}\", wanted a number", file.path().string(), name,
+               on_one_line(text));
   return value;
 }
 
@@ -98,7 +99,8 @@ int64 number(const SafeTensors& file, std::string_view name) {
 
 CheckpointInfo checkpoint_info(const SafeTensors& file) {
   if (field(file, "format") != kFormat)
-    fail_input("{}: a checkpoint of another version: {}", file.path().string(), field(file, "format"));
+    fail_input("{}: a checkpoint of another version: {}", file.path().string(),
+               on_one_line(field(file, "format")));
   return {number(file, "step"), field(file, "identity"), field(file, "config"), number(file, "vocabulary"),
           file.metadata().contains(kConverted)};
 }

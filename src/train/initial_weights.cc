@@ -57,17 +57,18 @@ struct Initial {
 
 Initial open_initial(const Config& config, const Decoder& target) {
   const std::string& from = config.init.from;
+  const int64 length = step_shape(config).length;  // not the context that a folder claims
   Config source = config;
   if (is_hugging_face_model(from)) {
     StoredModel model = open_hugging_face(from);
     source.model.kv_heads_per_layer = model.shape().kv_heads;
-    Decoder decoder(decoder_shape(source.model, target.shape().vocab));
+    Decoder decoder(decoder_shape(source.model, target.shape().vocab), length);
     expect_same_parameters(from, model.layout, decoder.layout());
     return {std::move(decoder), std::move(model.parameters)};
   }
   const std::filesystem::path file = initial_weights_file(from);
   source.model.kv_heads_per_layer = kv_heads_of(SafeTensors(file), target.shape());
-  Decoder decoder(decoder_shape(source.model, target.shape().vocab));
+  Decoder decoder(decoder_shape(source.model, target.shape().vocab), length);
   ParameterSource parameters = weights_in(file, decoder.layout());
   return {std::move(decoder), std::move(parameters)};
 }

@@ -223,8 +223,11 @@ class Conversions(CheckpointsTest):
     def test_what_is_refused(self):
         (self.folder / "taken").mkdir()
         (self.folder / "taken/file").write_text("mine")
+        (self.folder / "link").symlink_to("nowhere")
         for code, words, line in [
                 (USAGE, ["llama", "taken"], "taken: is there already: name another folder, or remove it"),
+                (USAGE, ["llama", "taken/file"], "taken/file: is there already"),
+                (USAGE, ["llama", "link"], "link: is there already"),
                 (USAGE, ["llama", "x", "--kv-heads", "3"], "--kv-heads 3 does not divide the model's 4"),
                 (USAGE, ["llama", "x", "--shard-size", "much"], "--shard-size much: must be a size"),
                 (USAGE, ["llama", "x", "--dtype", "i8"], "--dtype"),
@@ -234,6 +237,28 @@ class Conversions(CheckpointsTest):
                 self.assertIn(line, self.refused(code, "convert", *words))
                 self.assertFalse((self.folder / "x").exists())
         self.assertEqual((self.folder / "taken/file").read_text(), "mine")
+
+    def test_folders_that_have_no_name(self):
+        for name in ("", "/"):
+            self.refused(USAGE, "convert", "llama", name)
+        self.assertTrue((self.folder / "llama/config.json").exists(), "nothing else is taken for abandoned")
+        self.assertIn("File name too long", self.refused(INPUT, "convert", "x" * 300, "out"))
+
+    def test_what_is_no_tokenizer_is_not_taken_along(self):
+        (self.folder / "bytes").write_text("a file of that name")
+        self.fovea("run", "tiny.toml", "--out", "s")
+        self.fovea("train-tokenizer", "corpus.txt", "tok.json", "--vocab", "300")
+        self.fovea("run", "tiny.toml", "data.tokenizer=tok.json", "--out", "t")
+        (self.folder / "tok.json").write_text("another file by now")
+        for study in "st":
+            [run] = self.index(study).values()
+            self.fovea("convert", pathlib.Path(study) / run["directory"], study + "out")
+            self.assertFalse((self.folder / (study + "out") / "tokenizer.json").exists())
+
+    def test_files_that_no_reader_would_take(self):
+        (self.folder / "llama/tokenizer.model").write_bytes(b"\xff" * 51_000_000)  # in hexadecimal digits there
+        self.assertIn("its header would have", self.refused(INPUT, "convert", "llama", "own.safetensors"))
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("own")], [])
 
     def test_what_is_killed_leaves_nothing_that_looks_finished(self):
         wide = self.folder / "wide"
@@ -329,6 +354,38 @@ class Hostile(CheckpointsTest):
         self.refused_with("is it truncated?", lambda folder: os.truncate(
             folder / "model.safetensors", (folder / "model.safetensors").stat().st_size - 1))
         self.refused_with("holds neither", lambda folder: (folder / "model.safetensors").unlink())
+
+    def test_heads_that_are_not_what_they_are_tied_to(self):
+        def tie(folder):
+            self.change_config(tie_word_embeddings=True)(folder)
+        self.refused_with("tensor lm_head.weight differs from model.embed_tokens.weight", tie)
+        tie(self.folder / "llama")
+        self.change_tensors(lambda tensors: tensors.update(
+            {"lm_head.weight": tensors["model.embed_tokens.weight"]}))(self.folder / "llama")
+        self.fovea("convert", "llama", "tied")
+        self.assertNotIn("lm_head.weight", read_safetensors(self.folder / "tied/model.safetensors"))
+
+    def test_pipes_are_not_waited_for(self):
+        for name in ("model.safetensors", "model.safetensors.index.json"):
+            def replace(folder, name=name):
+                (folder / "model.safetensors").unlink()
+                os.mkfifo(folder / name)
+            self.refused_with("is not a regular file", replace)
+
+    def test_own_files_that_lie(self):
+        self.fovea("convert", "llama", "own.safetensors")
+        content = (self.folder / "own.safetensors").read_bytes()
+        (length,) = struct.unpack("<Q", content[:8])
+        for line, metadata in [("not a JSON object", {"companion/config.json": "text:[]"}),
+                               ("model_type must be a string", {"companion/config.json": 'text:{"model_type": 3}'}),
+                               ("step is \"1\\x0a2\"", {"step": "1\n2"}),
+                               ("of another version: 1\\x0a2", {"format": "1\n2"})]:
+            with self.subTest(line):
+                header = json.loads(content[8:8 + length])
+                header["__metadata__"].update(metadata)
+                text = json.dumps(header).encode()
+                (self.folder / "bad.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length:])
+                self.assertIn(line, self.refused(INPUT, "convert", "bad.safetensors", "x"))
 
     def test_an_own_file_that_says_where_to_write(self):
         self.fovea("convert", "llama", "own.safetensors")
