@@ -38,6 +38,21 @@ void expect_all_used(const TensorFiles& files, const std::vector<FileTensor>& te
   }
 }
 
+// A head beside the embedding that it is tied to: transformers 5 unties those that differ, 4 did not.
+void expect_tied_head(const TensorFiles& files, const std::string& embedding) {
+  for (const std::string_view name : files.names()) {
+    if (!is_head(name)) continue;
+    const std::span<const std::byte> head = files.bytes(name), same = files.bytes(embedding);
+    if (files.tensor(name).dtype != files.tensor(embedding).dtype ||
+        !std::equal(head.begin(), head.end(), same.begin(), same.end()))
+      fail_input(
+          "{}: tensor {} differs from {}, to which config.json ties it: set tie_word_embeddings to false, or "
+          "remove the tensor",
+          files.path().string(), name, embedding);
+    release_pages(head);
+  }
+}
+
 std::map<std::string, std::string> companions_of(const fs::path& folder) {
   std::map<std::string, std::string> companions;
   for (const std::string_view name : kCompanions) {
@@ -73,7 +88,9 @@ StoredModel open_hugging_face(const fs::path& folder) {
   model.bare_names = !files->has(model.tensors.front().name);
   if (model.bare_names) model.tensors = hugging_face_tensors(config.model_type, model.layout, true);
   model.parameters = stored_parameters(files, model.tensors, model.layout, config.model.head_dim);
-  expect_all_used(*files, model.tensors, model.layout.find("head.weight") == kNoParameter);
+  const bool tied = model.layout.find("head.weight") == kNoParameter;
+  expect_all_used(*files, model.tensors, tied);
+  if (tied) expect_tied_head(*files, model.tensors.front().name);
   model.companions = companions_of(folder);
   return model;
 }

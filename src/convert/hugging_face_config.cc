@@ -23,9 +23,11 @@ std::string activation_of(const JsonKeys& keys, const std::string& name) {
   if (name == "silu" || name == "swish") return "silu";
   if (name == "relu") return "relu";
   if (name == "gelu") return "gelu";
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return "gelu_tanh";
-  keys.fail("the activation \"{}\" is not known: silu, relu, gelu, gelu_new and gelu_pytorch_tanh are",
-            printable(name));
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return "gelu_tanh";
+  keys.fail(
+      "the activation \"{}\" is not known: silu, relu, gelu, gelu_new, gelu_fast and "
+      "gelu_pytorch_tanh are",
+      printable(name));
 }
 
 // Which layers have a window: layer_types names each; before there was such a list, the model type knew.
@@ -90,7 +92,7 @@ void read_llama(const JsonKeys& keys, HuggingFaceConfig& config) {
 void read_mistral(const JsonKeys& keys, HuggingFaceConfig& config) {
   config.model = read_llama_like(keys, "mistral", {}, false);
   config.model.sliding_window = keys.is_null("sliding_window") ? 0 : keys.integer("sliding_window", 4096);
-  read_windows(keys, config.model, [](int64) { return true; });
+  if (config.model.sliding_window > 0) config.model.attention = {"window"};  // whatever layer_types says
 }
 
 void read_qwen(const JsonKeys& keys, HuggingFaceConfig& config) {
@@ -104,13 +106,15 @@ void read_qwen(const JsonKeys& keys, HuggingFaceConfig& config) {
   int64 first = 0;
   if (keys.boolean("use_sliding_window", false)) {
     model.sliding_window = keys.integer("sliding_window", 4096);
-    first = keys.integer("max_window_layers", 28);
+    first = keys.is_zero("max_window_layers") ? 0 : keys.integer("max_window_layers", 28);
   }
   read_windows(keys, model, [first](int64 layer) { return layer >= first; });
 }
 
 void read_gemma(const JsonKeys& keys, HuggingFaceConfig& config) {
   config.model = read_llama_like(keys, config.model_type, 256, true);
+  if (keys.boolean("use_bidirectional_attention", false))
+    keys.fail("use_bidirectional_attention is not supported");
   // The first Gemma files say "gelu" and mean the tanh one; hidden_activation came to say so.
   const std::string name = keys.string("hidden_activation", keys.string("hidden_act", "gelu_pytorch_tanh"));
   config.model.activation = activation_of(keys, name == "gelu" ? "gelu_pytorch_tanh" : name);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "convert/gqa.h"
+#include "convert/hugging_face_config.h"
 #include "convert/safetensors.h"
 #include "convert/safetensors_writer.h"
 #include "core/error.h"
@@ -120,6 +121,8 @@ TEST(HuggingFace, ConfigurationsThatCannotBeAreRefusedInOneLine) {
               HasSubstr("rope_type \"mrope\" is not supported"));
   EXPECT_THAT(error_with("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}),
               HasSubstr("scale_attn_by_inverse_layer_idx is not supported"));
+  EXPECT_THAT(error_with("gemma_wide_heads", {{"use_bidirectional_attention", true}}),
+              HasSubstr("use_bidirectional_attention is not supported"));
   EXPECT_THAT(error_with("qwen2_bias_tied", {{"layer_types", {"full_attention"}}}),
               HasSubstr("names 1 layers"));
   EXPECT_THAT(error_with("qwen2_bias_tied", {{"layer_types", {"full_attention", "sliding_attention"}}}),
@@ -134,8 +137,9 @@ TEST(HuggingFace, WeightsThatDoNotFitTheConfigurationAreRefusedInOneLine) {
               HasSubstr("holds no tensor model.layers.0.self_attn.q_proj.bias"));
   EXPECT_THAT(error_with("qwen2_bias_tied", {{"model_type", "mistral"}}),
               HasSubstr("k_proj.bias has no place"));
-  EXPECT_EQ(error_with("llama_mha", {{"tie_word_embeddings", true}}),
-            "no error");  // as transformers: the head is not used
+  EXPECT_THAT(
+      error_with("llama_mha", {{"tie_word_embeddings", true}}),
+      HasSubstr("lm_head.weight differs from model.embed_tokens.weight, to which config.json ties it"));
 }
 
 TEST(HuggingFace, MissingFilesAreNamed) {
@@ -271,6 +275,30 @@ TEST(HuggingFace, UnscaledScoresOfGpt2AreReadAsSuch) {
             1 / std::sqrt(static_cast<float>(scaled.config.head_dim)));
   EXPECT_EQ(decoder_of(unscaled).shape().attention_scale, 1);
   EXPECT_EQ(parameters_of(unscaled), parameters_of(scaled));
+}
+
+// GPT-NeoX-20B's name for it.
+TEST(HuggingFace, GeluFastIsTheTanhOne) {
+  EXPECT_EQ(import_with("gpt_neox_partial_rotary", {{"hidden_act", "gelu_fast"}}).shape().activation,
+            ActivationKind::gelu_tanh);
+}
+
+TEST(HuggingFace, AllLayersOfQwen2MayHaveAWindow) {
+  const StoredModel model = import_with("qwen2_bias_tied", {{"use_sliding_window", true},
+                                                            {"sliding_window", 8},
+                                                            {"max_window_layers", 0},
+                                                            {"layer_types", nullptr}});
+  for (const Mask& mask : model.shape().masks) EXPECT_EQ(mask.left, 7);
+  const json written = write_hugging_face_config("qwen2", model.config, model.vocabulary);
+  const HuggingFaceConfig again = read_hugging_face_config(written, "config.json");
+  EXPECT_EQ(decoder_shape(again.model, again.vocabulary), model.shape());
+}
+
+// As transformers, which leaves them to Ministral.
+TEST(HuggingFace, LayerTypesOfMistralSayNothing) {
+  const StoredModel model = import_with("mistral_window", json::object());
+  const json full = json::array({"full_attention", "full_attention"});
+  EXPECT_EQ(import_with("mistral_window", {{"layer_types", full}}).shape(), model.shape());
 }
 
 // transformers 4 spelled the same models otherwise.
