@@ -114,6 +114,9 @@ std::string score(const fs::path& path, const ScoreOptions& options) {
   if (fs::equivalent(options.tokens, options.out, ignored))
     fail_usage("{}: is both the tokens and the answer; name another file for the answer",
                options.tokens.string());
+  if (fs::exists(options.out) && !fs::is_empty(options.out) && !is_hdf5(options.out))
+    fail_usage("{}: is there already, and no HDF5 file: name another file for the answer",
+               options.out.string());
   const StoredModel model = open_model(path);
   const DecoderShape shape = model.shape();
   const Tokens tokens = tokens_of(path, model, options);

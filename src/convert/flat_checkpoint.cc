@@ -223,6 +223,8 @@ int64 lay_out(const Header& header, const ParameterLayout& layout, std::vector<i
 }  // namespace
 
 bool is_flat_checkpoint(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;  // a pipe would be waited for
   std::array<char, 4> first{};
   std::ifstream(path, std::ios::binary).read(first.data(), first.size());
   int32 magic = 0;

@@ -371,6 +371,8 @@ class Hostile(CheckpointsTest):
                 (folder / "model.safetensors").unlink()
                 os.mkfifo(folder / name)
             self.refused_with("is not a regular file", replace)
+        os.mkfifo(self.folder / "pipe.bin")
+        self.assertIn("is not a regular file", self.refused(INPUT, "convert", "pipe.bin", "x"))
 
     def test_own_files_that_lie(self):
         self.fovea("convert", "llama", "own.safetensors")

@@ -167,6 +167,16 @@ class Score(ProgramTest):
         for length in ("1", "0", "-3", "many"):
             self.assertIn("--length", self.refusal(USAGE, GPT2, "long.bin", "--length", length))
 
+    def test_it_writes_over_no_file_of_another_kind(self):
+        for name in ("model.safetensors", "config.json"):
+            content = (GPT2 / name).read_bytes()
+            (self.folder / name).write_bytes(content)
+            line = self.refused(USAGE, "score", GPT2, "--tokens", GPT2 / "reference.h5", "--out", name)
+            self.assertIn("is there already, and no HDF5 file", line)
+            self.assertEqual((self.folder / name).read_bytes(), content)
+        self.score(GPT2, GPT2 / "reference.h5")
+        self.score(GPT2, GPT2 / "reference.h5")  # over its own answer
+
     def test_models_of_other_kinds_are_not_there_yet(self):
         (self.folder / "model").mkdir()
         for kind in ("t5", "vit"):
