@@ -11,7 +11,6 @@
 #include "convert/hugging_face_rope.h"
 #include "convert/json_keys.h"
 #include "core/error.h"
-#include "core/file.h"
 #include "core/json.h"
 
 namespace fovea {
@@ -178,7 +177,7 @@ void expect_consistent(const JsonKeys& keys, const ModelConfig& model) {
 }  // namespace
 
 HuggingFaceConfig read_hugging_face_config(const std::filesystem::path& path) {
-  return read_hugging_face_config(parse_json(read_file(path), path.string()), path.string());
+  return read_hugging_face_config(read_json(path), path.string());
 }
 
 HuggingFaceConfig read_hugging_face_config(const nlohmann::json& json, const std::string& name) {

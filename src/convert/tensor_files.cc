@@ -29,7 +29,7 @@ TensorFiles TensorFiles::of_folder(const fs::path& folder) {
   if (fs::exists(folder / kOneFile, error)) return TensorFiles(folder / kOneFile);
   const fs::path index = folder / kIndex;
   if (!fs::exists(index, error)) fail_input("{}: holds neither {} nor {}", folder.string(), kOneFile, kIndex);
-  const nlohmann::json json = parse_json(read_file(index), index.string());
+  const nlohmann::json json = read_json(index);
   const auto map = json.find("weight_map");
   if (!json.is_object() || map == json.end() || !map->is_object() || map->empty())
     fail_input("{}: has no weight_map that names each tensor's file", index.string());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace fovea {
 namespace {
@@ -12,6 +13,10 @@ using Json = nlohmann::json;
 constexpr int kDeepest = 64;
 // Together they keep a tree under 1 GB: the smallest values take some 80 bytes, members of objects 110.
 constexpr size_t kMostBytes = 100'000'000, kMostValues = 4'000'000;
+
+void expect_readable(size_t bytes, const std::string& name) {
+  if (bytes > kMostBytes) fail_input("{}: {} bytes of JSON, at most {} are read", name, bytes, kMostBytes);
+}
 
 std::string dumped(const Json& value) { return value.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
@@ -69,11 +74,17 @@ class Watch final : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& name) {
-  if (text.size() > kMostBytes)
-    fail_input("{}: {} bytes of JSON, at most {} are read", name, text.size(), kMostBytes);
+  expect_readable(text.size(), name);
   Watch watch(name);
   Json::sax_parse(text, &watch);
   return Json::parse(text);
+}
+
+Json read_json(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  if (!error) expect_readable(bytes, path.string());
+  return parse_json(read_file(path), path.string());
 }
 
 std::string printable(std::string_view text, size_t longest) {

@@ -344,6 +344,15 @@ class Hostile(CheckpointsTest):
         self.refused_with("nests deeper", write("[" * 1000000))
         self.refused_with("not a JSON object", write("[]"))
 
+    def test_files_without_end(self):
+        for name in ("config.json", "model.safetensors.index.json"):
+            def extend(folder, name=name):
+                if name != "config.json":
+                    (folder / "model.safetensors").unlink()
+                with open(folder / name, "a") as file:
+                    file.truncate(2**36)  # bytes, none of them on the disk
+            self.refused_with("68719476736 bytes of JSON", extend)
+
     def test_tensors(self):
         name = "model.layers.1.mlp.up_proj.weight"
         self.refused_with(f"holds no tensor {name}", self.change_tensors(lambda tensors: tensors.pop(name)))
