@@ -86,7 +86,6 @@ Tokenizer read_tokenizer(std::span<const std::byte> file, const std::string& nam
   const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
   Tokenizer tokenizer;
   tokenizer.name_ = name;
-  tokenizer.content_ = hash128(file);
   if (fs::path(name).extension() == ".model") {
     const auto model = std::make_shared<const SentencePieceModel>(bytes, name);
     tokenizer.vocabulary_ = model->vocabulary();
@@ -103,6 +102,7 @@ Tokenizer read_tokenizer(std::span<const std::byte> file, const std::string& nam
     if (!json->after.empty()) tokenizer.eos_ = json->after.back();
     tokenizer.json_ = json;
   }
+  tokenizer.content_ = hash128(file);  // last: of what is not too long
   return tokenizer;
 }
 

@@ -352,6 +352,11 @@ class Hostile(CheckpointsTest):
                 with open(folder / name, "a") as file:
                     file.truncate(2**36)  # bytes, none of them on the disk
             self.refused_with("68719476736 bytes of JSON", extend)
+        for name in ("tokenizer.json", "tokenizer.model"):
+            (self.folder / name).touch()
+            os.truncate(self.folder / name, 2**36)
+            self.assertIn("68719476736 bytes", self.refused(INPUT, "run", "tiny.toml", f"data.tokenizer={name}", "--out",
+                                                            "s"))
 
     def test_tensors(self):
         name = "model.layers.1.mlp.up_proj.weight"
