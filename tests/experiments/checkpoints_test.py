@@ -355,8 +355,8 @@ class Hostile(CheckpointsTest):
         for name in ("tokenizer.json", "tokenizer.model"):
             (self.folder / name).touch()
             os.truncate(self.folder / name, 2**36)
-            self.assertIn("68719476736 bytes", self.refused(INPUT, "run", "tiny.toml", f"data.tokenizer={name}", "--out",
-                                                            "s"))
+            line = self.refused(INPUT, "run", "tiny.toml", f"data.tokenizer={name}", "--out", "s")
+            self.assertIn("68719476736 bytes", line)
 
     def test_tensors(self):
         name = "model.layers.1.mlp.up_proj.weight"
@@ -400,7 +400,8 @@ class Hostile(CheckpointsTest):
                 header = json.loads(content[8:8 + length])
                 header["__metadata__"].update(metadata)
                 text = json.dumps(header).encode()
-                (self.folder / "bad.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length:])
+                (self.folder / "bad.safetensors").write_bytes(
+                    struct.pack("<Q", len(text)) + text + content[8 + length:])
                 self.assertIn(line, self.refused(INPUT, "convert", "bad.safetensors", "x"))
 
     def test_an_own_file_that_says_where_to_write(self):
