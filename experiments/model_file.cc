@@ -93,8 +93,9 @@ std::string convert_model(const fs::path& source, const fs::path& destination,
     model.config.kv_heads_per_layer.clear();
     to.emplace(without_tables(model.shape()));
     model.layout = to->layout();
-    model.parameters = convert_kv_heads(from, std::move(model.parameters), *to,
-                                        {conversion_named(options.init), static_cast<uint64>(options.seed)});
+    model.parameters = convert_kv_heads(
+        from, std::move(model.parameters), *to,
+        {conversion_named(options.init), static_cast<uint64>(options.seed), nullptr, options.threads});
   }
   if (options.dtype != "stored")
     model.parameters = stored_as(dtype_named(options.dtype), std::move(model.parameters));

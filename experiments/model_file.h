@@ -15,6 +15,7 @@ StoredModel open_model(const std::filesystem::path& path);
 struct ConvertOptions {
   int64 kv_heads = 0;  ///< 0: as many as there are
   std::string init = "mean";
+  int threads = 1;
   int64 seed = 0;  ///< of random draws
   std::string format =
       "by the name";                 ///< or fovea, hugging_face; a name that ends in .safetensors is fovea's

@@ -191,7 +191,9 @@ void Commands::add_models() {
                           "Write a model as a Hugging Face folder or fovea's own file, with fewer KV "
                           "heads if asked",
                           [](const Arguments& a) {
-                            fmt::print("{}", convert_model(a.source, a.destination, a.convert));
+                            ConvertOptions options = a.convert;
+                            options.threads = all_threads(a.threads);
+                            fmt::print("{}", convert_model(a.source, a.destination, options));
                             return ExitCode::done;
                           });
   sub->add_option("SRC", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")

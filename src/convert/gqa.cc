@@ -12,6 +12,7 @@
 #include "convert/head_alignment.h"
 #include "convert/head_grouping.h"
 #include "core/error.h"
+#include "core/thread_pool.h"
 
 namespace fovea {
 namespace {
@@ -126,17 +127,16 @@ class LayerHeads {
                                             head_distance(values, a, b, value_blocks_) / unit(values);
     return distances;
   }
-  void align(const std::vector<int64>& members, AttentionWeights& weights) const {
+  /// Of a group's members among themselves.
+  struct Aligned {
+    HeadAlignment keys, values;
+  };
+  Aligned aligned(const std::vector<int64>& members) const {
     std::vector<int64> among(members.size());  // their numbers among themselves
     std::iota(among.begin(), among.end(), 0);
-    const HeadAlignment keys = align_heads(products_of(rows_of(keys_, members), head_dim_, key_metric_),
-                                           among, key_blocks_),
-                        values = align_heads(products_of(rows_of(values_, members), head_dim_, value_metric_),
-                                             among, value_blocks_);
-    for (size_t i = 0; i < members.size(); ++i) {
-      weights.rotate_keys(members[i], keys.rotations[i]);
-      weights.rotate_values(members[i], values.rotations[i]);
-    }
+    return {
+        align_heads(products_of(rows_of(keys_, members), head_dim_, key_metric_), among, key_blocks_),
+        align_heads(products_of(rows_of(values_, members), head_dim_, value_metric_), among, value_blocks_)};
   }
 
  private:
@@ -167,10 +167,26 @@ struct LayerConversion {
   int64 layer = 0;
   Conversion how;
   uint64 seed = 0;
+  int threads = 1;
   const std::vector<MatrixXd>& moments;  // of each layer, or none
 
   int64 group() const { return merged_heads(source.shape(), target.shape(), layer); }
 };
+
+// Groups have nothing to do with one another: each is aligned by one thread.
+void rotate_groups(const LayerHeads& heads, const HeadGroups& groups, int threads,
+                   AttentionWeights& weights) {
+  std::vector<LayerHeads::Aligned> aligned(groups.size());
+  ThreadPool pool(std::min(threads, static_cast<int>(groups.size())));
+  pool.run(static_cast<int64>(groups.size()), [&](int64 group, int) {
+    aligned[static_cast<size_t>(group)] = heads.aligned(groups[static_cast<size_t>(group)]);
+  });
+  for (size_t group = 0; group < groups.size(); ++group)
+    for (size_t i = 0; i < groups[group].size(); ++i) {
+      weights.rotate_keys(groups[group][i], aligned[group].keys.rotations[i]);
+      weights.rotate_values(groups[group][i], aligned[group].values.rotations[i]);
+    }
+}
 
 // The same attention, with the heads of each group near one another.
 void align_layer(const LayerConversion& conversion, AttentionWeights& weights) {
@@ -187,11 +203,9 @@ void align_layer(const LayerConversion& conversion, AttentionWeights& weights) {
   const LayerHeads heads(weights, shape, how, conversion.moments, conversion.layer);
   const HeadGroups groups =
       how.searches() ? similar_groups(heads.distances(), size) : adjacent_groups(weights.kv_heads(), size);
+  if (how.aligns()) rotate_groups(heads, groups, conversion.threads, weights);
   std::vector<int64> order;
-  for (const std::vector<int64>& members : groups) {
-    if (how.aligns()) heads.align(members, weights);
-    order.insert(order.end(), members.begin(), members.end());
-  }
+  for (const std::vector<int64>& members : groups) order.insert(order.end(), members.begin(), members.end());
   weights.reorder(order);
 }
 
@@ -287,7 +301,7 @@ std::vector<float> convert_all(const Decoder& source, std::span<const float> par
       std::copy_n(parameters.data() + from.offset, to.elements(), result.data() + to.offset);
   }
   for (int64 layer = 0; layer < target.shape().layers; ++layer)
-    converted_layer({source, target, layer, how, conversion.seed, moments},
+    converted_layer({source, target, layer, how, conversion.seed, conversion.threads, moments},
                     AttentionWeights(source, parameters, layer))
         .store(target, result, layer);
   return result;
@@ -324,7 +338,8 @@ std::vector<float> align_kv_heads(const Decoder& source, std::span<const float> 
   std::vector<float> result(parameters.begin(), parameters.end());
   for (int64 layer = 0; layer < source.shape().layers; ++layer) {
     AttentionWeights weights(source, parameters, layer);
-    align_layer({source, target, layer, conversion.how, conversion.seed, moments}, weights);
+    align_layer({source, target, layer, conversion.how, conversion.seed, conversion.threads, moments},
+                weights);
     weights.store(source, result, layer);
   }
   return result;
@@ -372,8 +387,9 @@ ParameterSource convert_kv_heads(const Decoder& source, ParameterSource paramete
     if (layer < 0) return parameters.read(counterpart_of(id), to);
     if (last->layer != layer) {
       const std::vector<MatrixXd> none;
-      last->weights = converted_layer({source, target, layer, conversion.how, conversion.seed, none},
-                                      AttentionWeights(source, parameters, layer));
+      last->weights =
+          converted_layer({source, target, layer, conversion.how, conversion.seed, conversion.threads, none},
+                          AttentionWeights(source, parameters, layer));
       last->layer = layer;
     }
     const std::string& name = target.layout()[id].name;

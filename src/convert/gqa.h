@@ -24,6 +24,7 @@ struct GqaConversion {
   Conversion how;
   uint64 seed = 0;                           ///< of random draws
   const Calibration* calibration = nullptr;  ///< needed where `how` reads activations or searches
+  int threads = 1;                           ///< no bit depends on them
 };
 
 /// Another model of the source's layout that computes the same: its KV heads reordered (where groups are

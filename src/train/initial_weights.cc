@@ -82,7 +82,7 @@ std::vector<float> converted(const Config& config, const Initial& source, const 
       calibration_on({data.dataset, seed, data.first_sample, config.init.calibration, step.length},
                      source.decoder.shape(), target.shape(), {data.backend, data.threads});
   return convert_kv_heads(source.decoder, read_all(source.parameters, source.decoder.layout()), target,
-                          {conversion_named(config.init.conversion), seed, &calibration});
+                          {conversion_named(config.init.conversion), seed, &calibration, data.threads});
 }
 
 }  // namespace
@@ -105,8 +105,9 @@ void load_initial_weights(const Config& config, const Decoder& decoder, const Vi
   const Conversion how = conversion_named(config.init.conversion);
   const auto seed = static_cast<uint64>(config.train.seed);
   if (how.is_local())
-    return read_all(convert_kv_heads(source.decoder, source.parameters, decoder, {how, seed}),
-                    decoder.layout(), weights);
+    return read_all(
+        convert_kv_heads(source.decoder, source.parameters, decoder, {how, seed, nullptr, data.threads}),
+        decoder.layout(), weights);
   const std::vector<float> parameters = converted(config, source, decoder, data);
   read_all(source_of(decoder.layout(), parameters), decoder.layout(), weights);
 }

@@ -208,6 +208,20 @@ TEST_P(Alignment, TheUnmergedModelComputesTheSame) {
     }
 }
 
+TEST_P(Alignment, ThreadsMoveNoBit) {
+  const Decoder source = decoder_of(config());
+  const std::vector<float> parameters = drawn_parameters(source, 4);
+  for (const int64 kv_heads : targets()) {
+    const Decoder target = decoder_of(config(), kv_heads);
+    const auto converted = [&](int threads) {
+      return convert_kv_heads(source, parameters, target, {conversion_named("aligned"), 0, nullptr, threads});
+    };
+    const auto one = converted(1);
+    EXPECT_EQ(converted(3), one);
+    EXPECT_EQ(converted(8), one);
+  }
+}
+
 // |[W b]| of a head.
 double head_norm(const MatrixXd& rows, int64 head, int64 head_dim) {
   return rows.middleRows(head * head_dim, head_dim).norm();
