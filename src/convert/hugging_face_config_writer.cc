@@ -132,7 +132,7 @@ nlohmann::json write_hugging_face_config(std::string_view model_type, const Mode
                                          int64 vocabulary) {
   const DecoderShape shape = decoder_shape(config, vocabulary);
   Json json = {{"model_type", model_type},
-               {"architectures", {architecture_of(model_type)}},
+               {"architectures", Json::array({architecture_of(model_type)})},
                {"vocab_size", vocabulary},
                {"tie_word_embeddings", shape.tie_embeddings},
                {"initializer_range", config.init_std},

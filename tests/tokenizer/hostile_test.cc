@@ -21,7 +21,7 @@ struct Wrong {
 
 Json good() {
   Json json = byte_level_json({{"a", "b"}, {"ab", "c"}});
-  json["added_tokens"] = {added_token("<s>", 258, {{"special", true}})};
+  json["added_tokens"] = Json::array({added_token("<s>", 258, {{"special", true}})});
   return json;
 }
 

@@ -202,7 +202,7 @@ TEST(AddedTokens, NormalizedOnesAreLookedForInNormalText) {
 TEST(CharacterTokenizer, UnknownCharactersAreLeftOutReplacedOrSpelled) {
   const TokenizerFiles files;
   Json json = character_json({"<unk>", "a", "<0xC3>", "<0xA9>"});
-  json["added_tokens"] = {added_token("<unk>", 0, {{"special", true}})};
+  json["added_tokens"] = Json::array({added_token("<unk>", 0, {{"special", true}})});
   json["decoder"] = {{"type", "Sequence"}, {"decoders", {{{"type", "ByteFallback"}}, {{"type", "Fuse"}}}}};
   EXPECT_THAT(files.open(json).encode("axxa").ids, ElementsAre(1, 1));
   json["model"]["unk_token"] = "<unk>";

@@ -39,6 +39,10 @@ Case case_of(int64 n, AdamW settings, bool compute_weight, uint64 seed = 1) {
           .seed = seed};
 }
 
+// A moment may be far smaller than the two terms, of some tenths, that it is the sum of; of a lone element
+// nothing larger stands beside it.
+constexpr double kCancelled = 0.25 * 0x1p-23;
+
 AdamW usual() { return {.lr = 3e-3, .decay = 0.1, .gradient_scale = 0.7, .step = 3}; }
 
 RC_GTEST_PROP(AdamW, MatchesTheOracle, ()) {
@@ -49,7 +53,7 @@ RC_GTEST_PROP(AdamW, MatchesTheOracle, ()) {
   op.beta2 = *rc::gen::element(0.95, 0.999);
   RC_ASSERT(harness::mismatch(case_of(*rc::gen::inRange<int64>(0, 200), op, *rc::gen::arbitrary<bool>(),
                                       *rc::gen::arbitrary<uint64>()),
-                              {.roundings = 2, .sums = 2}, 2) == "");
+                              {.roundings = 2, .sums = 2, .floor = kCancelled}, 2) == "");
 }
 
 TEST(AdamW, HasTheSameBitsAtAnyThreads) {
