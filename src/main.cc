@@ -196,7 +196,8 @@ void Commands::add_models() {
                             fmt::print("{}", convert_model(a.source, a.destination, options));
                             return ExitCode::done;
                           });
-  sub->add_option("SRC", a_.source, "a run's directory, model.safetensors, or a Hugging Face folder")
+  sub->add_option("SRC", a_.source,
+                  "a run's directory, model.safetensors, Hugging Face folder, or file of llm.c or llama2.c")
       ->required();
   sub->add_option("DST", a_.destination,
                   "a name that ends in .safetensors: fovea's file; any other: a Hugging Face folder")

@@ -72,6 +72,10 @@ TEST_P(GoldenFolder, IsDescribedAnewAsItIs) {
   model.companions.clear();
   write_hugging_face(folder / "out", model, {kOneFile});
   EXPECT_EQ(contents_of(folder / "out"), contents_of(kGolden / GetParam()));
+  const json written = parse_json(read_file(folder / "out" / "config.json"), ""),
+             saved = parse_json(read_file(kGolden / GetParam() / "config.json"), "");
+  EXPECT_EQ(written["architectures"], saved["architectures"]);
+  EXPECT_EQ(written["torch_dtype"], saved.contains("dtype") ? saved["dtype"] : saved["torch_dtype"]);
   const StoredModel again = open_hugging_face(folder / "out");
   const Decoder before(model.shape(), 0, DType::f64), after(again.shape(), 0, DType::f64);
   const std::vector<int32> tokens = drawn_tokens();

@@ -178,6 +178,19 @@ class Conversions(CheckpointsTest):
         self.assertEqual(read_safetensors(self.folder / "back/model.safetensors"),
                          read_safetensors(self.folder / "llama/model.safetensors"))
 
+    def test_gpt2_as_it_was_published(self):
+        """Names without the first part, and a mask that nobody reads."""
+        bare = self.folder / "bare"
+        shutil.copytree(GOLDEN / "models/gpt2", bare)
+        tensors = {name.removeprefix("transformer."): (shape, array.array("f", data)) for name, (_, shape, data)
+                   in read_safetensors(bare / "model.safetensors").items()}
+        write_safetensors(bare / "model.safetensors", {**tensors, "h.0.attn.bias": ([1, 1], array.array("f", [1]))})
+        self.fovea("convert", "bare", "own.safetensors")
+        self.fovea("convert", "own.safetensors", "back")
+        write_safetensors(bare / "model.safetensors", tensors)
+        self.assertEqual(read_safetensors(self.folder / "back/model.safetensors"),
+                         read_safetensors(bare / "model.safetensors"))
+
     def test_fewer_heads_change_what_they_must(self):
         text = self.fovea("convert", "llama", "gqa", "--kv-heads", "2", "--init", "aligned").stdout
         self.assertEqual(text, "gqa: llama, 12112 parameters, f32, 1 file\n")

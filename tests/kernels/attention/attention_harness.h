@@ -117,8 +117,8 @@ class Judge {
                        std::max(summed_, most_of(expected_[i]));
     // Of a handful of numbers the plain implementation may by luck get all right; every one is two roundings
     // off. Where few pairs are visible, all numbers of an answer share the roundings of a handful of scores
-    // and probabilities: ours, nearer than the plain ones on average, were three times as far for 1 of 120
-    // seeds. In f32 scores of 5 to 10 are rounded too, not only what comes after them.
+    // and probabilities, and one problem's plain errors say little of another's: docs/lab-notes.md has how
+    // both are spread.
     const double of_few = dtype_ == DType::f32 ? 8 : 2;
     const double roundings = few_pairs_ ? of_few : expected_[i].size() < kMany ? 0.5 : 0;
     rule.low_error = std::max(rule.low_error,
