@@ -73,12 +73,12 @@ GlobalMemory::Allocation below(const std::map<uint64_t, uint64_t>& from, uint64_
 
 }  // namespace
 
-GlobalMemory::GlobalMemory(uint64_t limit)
+GlobalMemory::GlobalMemory(uint64_t most_bytes)
     : base(reinterpret_cast<uint64_t>(reserve(kRange, PROT_NONE))),
       size(kRange),
       data(reserve(kRange, PROT_READ | PROT_WRITE)),
       state(reinterpret_cast<uint8_t*>(reserve(kRange, PROT_READ | PROT_WRITE))),
-      limit(limit) {}
+      limit(most_bytes) {}
 
 GlobalMemory::~GlobalMemory() {
   munmap(reinterpret_cast<void*>(base), size);
@@ -127,7 +127,7 @@ bool GlobalMemory::allocated(uint64_t address, uint64_t bytes) const {
 bool GlobalMemory::written(uint64_t address, uint64_t bytes) const {
   if (!contains(address) || bytes > size - (address - base)) return false;
   const uint8_t* const first = state + (address - base);
-  return std::all_of(first, first + bytes, [](uint8_t state) { return state == byte_written; });
+  return std::all_of(first, first + bytes, [](uint8_t of_byte) { return of_byte == byte_written; });
 }
 
 void GlobalMemory::mark_written(uint64_t address, uint64_t bytes) {
