@@ -11,8 +11,8 @@ constexpr int kWarp = 32;
 constexpr uint32 kAllLanes = 0xffffffffu;
 
 /// Over the lanes that differ in the bits below `Lanes` only: of 4 a quad, of 32 the warp.
-template <int Lanes>
-__device__ inline float group_sum(float x) {
+template <int Lanes, class T>
+__device__ inline T group_sum(T x) {
 #pragma unroll
   for (int apart = Lanes / 2; apart > 0; apart /= 2) x += __shfl_xor_sync(kAllLanes, x, apart);
   return x;
@@ -26,7 +26,10 @@ __device__ inline float group_max(float x) {
 
 __device__ inline float quad_sum(float x) { return group_sum<4>(x); }
 __device__ inline float quad_max(float x) { return group_max<4>(x); }
-__device__ inline float warp_sum(float x) { return group_sum<kWarp>(x); }
+template <class T>
+__device__ inline T warp_sum(T x) {
+  return group_sum<kWarp>(x);
+}
 __device__ inline float warp_max(float x) { return group_max<kWarp>(x); }
 
 }  // namespace fovea::cuda
