@@ -23,7 +23,7 @@ SequencePass::SequencePass(const Decoder& decoder, const View& weights, const Vi
   body_(context(planning, recording));
   plan_ = recording.plan();
   memory_ = Buffer(plan_.bytes);
-  arena_.replay(plan_, memory_.data());
+  arena_.replay(plan_, memory_);
 }
 
 StepContext SequencePass::context(Stream& stream, Arena& arena) const {

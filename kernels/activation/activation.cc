@@ -14,7 +14,7 @@ void activation(Stream& stream, const Activation& op) {
   expect(op.out, "activation: out", {N, C}, dtype);
   const Work work{"activation", (op.up ? 5.0 : 4.0) * static_cast<double>(N * C), 0,
                   bytes_of(op.gate, op.up, op.out)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void activation_backward(Stream& stream, const ActivationBackward& op) {
@@ -33,7 +33,7 @@ void activation_backward(Stream& stream, const ActivationBackward& op) {
   }
   const Work work{"activation_backward", (op.up ? 9.0 : 7.0) * static_cast<double>(N * C), 0,
                   bytes_of(op.gate, op.up, op.dout, op.dgate, op.dup)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

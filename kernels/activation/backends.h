@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/activation/activation.h"
+#include "kernels/cuda_only.h"
 
 namespace fovea {
 
@@ -13,5 +14,10 @@ namespace cpu {
 void run(Execution& execution, const Activation& op);
 void run(Execution& execution, const ActivationBackward& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] void run(Execution& execution, const Activation& op);
+[[gnu::weak]] void run(Execution& execution, const ActivationBackward& op);
+}  // namespace cuda
 
 }  // namespace fovea

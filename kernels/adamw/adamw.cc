@@ -18,9 +18,10 @@ void adamw(Stream& stream, const AdamW& op) {
   expect_optional(op.compute_weight, "adamw: compute_weight", {n});
   if (op.compute_weight) expect_storage(stream, op.compute_weight, "adamw: compute_weight");
   FOVEA_CHECK(op.step >= 1, "adamw: step {}, counted from 1", op.step);
-  const Work work{"adamw", 16.0 * static_cast<double>(n), cpu::scratch_bytes(op),
+  const Work work{"adamw", 16.0 * static_cast<double>(n),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.gradient, op.m, op.m, op.v, op.v, op.weight, op.weight, op.compute_weight)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

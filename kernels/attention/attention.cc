@@ -1,7 +1,7 @@
 #include "kernels/attention/attention.h"
 
-#include <array>
 #include <cstdlib>
+#include <vector>
 
 #include "core/error.h"
 #include "kernels/attention/backends.h"
@@ -66,14 +66,21 @@ const AttentionBackend& attention_backend(Backend backend) {
     case Backend::naive:
       return naive_attention_backend();
     case Backend::cpu:
+      return cpu_attention_backend();
+    case Backend::cuda:
       break;
   }
-  return cpu_attention_backend();
+  FOVEA_CHECK(built_with_cuda(), "attention on cuda in a build without it");
+  return cuda_attention_backend();
 }
 
 std::span<const AttentionBackend* const> attention_backends() {
-  static const std::array<const AttentionBackend*, 3> backends = {
-      &reference_attention_backend(), &naive_attention_backend(), &cpu_attention_backend()};
+  static const std::vector<const AttentionBackend*> backends = [] {
+    std::vector<const AttentionBackend*> all = {&reference_attention_backend(), &naive_attention_backend(),
+                                                &cpu_attention_backend()};
+    if (built_with_cuda() && cuda_attention_backend) all.push_back(&cuda_attention_backend());
+    return all;
+  }();
   return backends;
 }
 

@@ -1,11 +1,14 @@
 #pragma once
 
 #include "kernels/attention/attention.h"
+#include "kernels/cuda_only.h"
 
 namespace fovea {
 
 const AttentionBackend& reference_attention_backend();  ///< fp64, obvious: the oracle
 const AttentionBackend& naive_attention_backend();      ///< materialised scores, unfused: the baseline
 const AttentionBackend& cpu_attention_backend();        ///< tiled, online softmax
+/// Flash attention on the device; absent in builds without a CUDA compiler.
+[[gnu::weak]] const AttentionBackend& cuda_attention_backend();
 
 }  // namespace fovea

@@ -50,20 +50,21 @@ void linear_cross_entropy(Stream& stream, const LinearCrossEntropy& op) {
     expect_f32(stream, op.dbias, "linear_cross_entropy: dbias");
   }
   const Work work{"linear_cross_entropy", products * product_flops(op),
-                  cpu::scratch_bytes(op, stream.threads()),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.hidden, op.weight, op.bias, op.targets, op.losses, op.dhidden, op.dweight,
                            op.dweight, op.dbias, op.dbias),
                   op.hidden.dtype()};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void linear_logits(Stream& stream, const LinearLogits& op) {
   expect_head(stream, op, "linear_logits");
   expect(op.logits, "linear_logits: logits", {op.hidden.size(0), op.weight.size(0)});
   expect_f32(stream, op.logits, "linear_logits: logits");
-  const Work work{"linear_logits", product_flops(op), cpu::scratch_bytes(op, stream.threads()),
+  const Work work{"linear_logits", product_flops(op),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.hidden, op.weight, op.bias, op.logits), op.hidden.dtype()};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

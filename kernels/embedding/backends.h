@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/embedding/embedding.h"
 
 namespace fovea {
@@ -13,5 +14,11 @@ namespace cpu {
 void run(Execution& execution, const Embedding& op);
 void run(Execution& execution, const EmbeddingBackward& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] int64 scratch_bytes(const EmbeddingBackward& op);
+[[gnu::weak]] void run(Execution& execution, const Embedding& op);
+[[gnu::weak]] void run(Execution& execution, const EmbeddingBackward& op);
+}  // namespace cuda
 
 }  // namespace fovea

@@ -34,7 +34,7 @@ void embedding(Stream& stream, const Embedding& op) {
   expect_dropout(op.dropout, "embedding: dropout");
   const Work work{"embedding", 2.0 * static_cast<double>(N * C), 0,
                   rows_of(op.tokens, op.table, op.position_table) + bytes_of(op.out)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void embedding_backward(Stream& stream, const EmbeddingBackward& op) {
@@ -53,9 +53,10 @@ void embedding_backward(Stream& stream, const EmbeddingBackward& op) {
     expect_f32(stream, op.dposition_table, "embedding_backward: dposition_table");
   }
   expect_dropout(op.dropout, "embedding_backward: dropout");
-  const Work work{"embedding_backward", 2.0 * static_cast<double>(N * C), 0,
+  const Work work{"embedding_backward", 2.0 * static_cast<double>(N * C),
+                  stream.device() == Device::cuda ? cuda::scratch_bytes(op) : 0,
                   2 * rows_of(op.tokens, op.dtable, op.dposition_table) + bytes_of(op.dout)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

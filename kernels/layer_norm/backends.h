@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/simd/parts.h"
 
@@ -21,5 +22,11 @@ int64 scratch_bytes(const LayerNormBackward& op, int threads);
 void run(Execution& execution, const LayerNorm& op);
 void run(Execution& execution, const LayerNormBackward& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] int64 scratch_bytes(const LayerNormBackward& op);
+[[gnu::weak]] void run(Execution& execution, const LayerNorm& op);
+[[gnu::weak]] void run(Execution& execution, const LayerNormBackward& op);
+}  // namespace cuda
 
 }  // namespace fovea

@@ -19,9 +19,10 @@ void layer_norm(Stream& stream, const LayerNorm& op) {
   if (op.bias) expect_f32(stream, op.bias, "layer_norm: bias");
   expect_f32(stream, op.mean, "layer_norm: mean");
   expect_f32(stream, op.inverse_deviation, "layer_norm: inverse_deviation");
-  const Work work{"layer_norm", 8.0 * static_cast<double>(N * C), cpu::scratch_bytes(op, stream.threads()),
+  const Work work{"layer_norm", 8.0 * static_cast<double>(N * C),
+                  stream.device() == Device::cuda ? 0 : cpu::scratch_bytes(op, stream.threads()),
                   bytes_of(op.x, op.weight, op.bias, op.y, op.mean, op.inverse_deviation)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void layer_norm_backward(Stream& stream, const LayerNormBackward& op) {
@@ -43,10 +44,10 @@ void layer_norm_backward(Stream& stream, const LayerNormBackward& op) {
   expect_f32(stream, op.dweight, "layer_norm_backward: dweight");
   if (op.dbias) expect_f32(stream, op.dbias, "layer_norm_backward: dbias");
   const Work work{"layer_norm_backward", 14.0 * static_cast<double>(N * C),
-                  cpu::scratch_bytes(op, stream.threads()),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.x, op.weight, op.mean, op.inverse_deviation, op.dy, op.dx,
                            op.accumulate ? op.dx : View(), op.dweight, op.dweight, op.dbias, op.dbias)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/matmul/gemm.h"
 #include "kernels/matmul/matmul.h"
 
@@ -24,5 +25,12 @@ void multiply(Execution& execution, const MatMul& op, float* scratch);
 int64 add_rows_scratch(const SumRows& op, int threads);
 void add_rows(Execution& execution, const SumRows& op, float* scratch);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] int64 scratch_bytes(const MatMul& op);
+[[gnu::weak]] int64 scratch_bytes(const SumRows& op);
+[[gnu::weak]] void run(Execution& execution, const MatMul& op);
+[[gnu::weak]] void run(Execution& execution, const SumRows& op);
+}  // namespace cuda
 
 }  // namespace fovea

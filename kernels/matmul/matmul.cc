@@ -34,9 +34,9 @@ void matmul(Stream& stream, const MatMul& op) {
       stream.backend() == Backend::reference || op.c.dtype() == DType::f32 || op.c.dtype() == op.a.dtype(),
       "matmul: c is {} and a is {}", name_of(op.c.dtype()), name_of(op.a.dtype()));
   const double flops = 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
-  const Work work{name_of(op), flops, cpu::scratch_bytes(op, stream.threads()),
+  const Work work{name_of(op), flops, scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.a, op.b, op.bias, op.c, op.accumulate ? op.c : View()), op.a.dtype()};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void sum_rows(Stream& stream, const SumRows& op) {
@@ -44,9 +44,10 @@ void sum_rows(Stream& stream, const SumRows& op) {
   expect(op.dbias, "sum_rows: dbias", {op.dy.size(1)});
   expect_storage(stream, op.dy, "sum_rows: dy");
   expect_f32(stream, op.dbias, "sum_rows: dbias");
-  const Work work{"sum_rows", static_cast<double>(op.dy.elements()), cpu::scratch_bytes(op, stream.threads()),
+  const Work work{"sum_rows", static_cast<double>(op.dy.elements()),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.dy, op.dbias, op.dbias)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

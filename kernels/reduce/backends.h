@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/reduce/reduce.h"
 
 namespace fovea {
@@ -34,5 +35,13 @@ void run(Execution& execution, const AddInto& op);
 void run(Execution& execution, const MoveTowards& op);
 void run(Execution& execution, const Convert& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] int64 scratch_bytes(const Sum& op);
+[[gnu::weak]] void run(Execution& execution, const Sum& op);
+[[gnu::weak]] void run(Execution& execution, const AddInto& op);
+[[gnu::weak]] void run(Execution& execution, const MoveTowards& op);
+[[gnu::weak]] void run(Execution& execution, const Convert& op);
+}  // namespace cuda
 
 }  // namespace fovea

@@ -17,9 +17,9 @@ void enqueue_sum(Stream& stream, const View& x, bool squares, const Readback<dou
   const std::string_view name = squares ? "sum_of_squares" : "sum";
   expect_flat(x, name);
   const Sum op{.x = x, .squares = squares, .result = result};
-  const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)), cpu::scratch_bytes(op),
-                  bytes_of(x)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes), bytes_of(x)};
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace
@@ -48,7 +48,7 @@ void add_into(Stream& stream, const View& y, const View& x) {
   FOVEA_CHECK(y.dtype() == DType::f32 || y.dtype() == DType::f64, "add_into: y is {}, wanted f32 or f64",
               name_of(y.dtype()));
   const Work work{"add_into", static_cast<double>(y.size(0)), 0, bytes_of(x, y, y)};
-  enqueue_on_backend(stream, work, AddInto{y, x}, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, AddInto{y, x}, reference::run, cpu::run, cuda::run);
 }
 
 void move_towards(Stream& stream, const View& y, const View& x, double rate) {
@@ -57,14 +57,15 @@ void move_towards(Stream& stream, const View& y, const View& x, double rate) {
   FOVEA_CHECK(y.dtype() == DType::f32 || y.dtype() == DType::f64, "move_towards: y is {}, wanted f32 or f64",
               name_of(y.dtype()));
   const Work work{"move_towards", 3.0 * static_cast<double>(y.size(0)), 0, bytes_of(x, y, y)};
-  enqueue_on_backend(stream, work, MoveTowards{y, x, rate}, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, MoveTowards{y, x, rate}, reference::run, cpu::run, cuda::run);
 }
 
 void convert(Stream& stream, const View& y, const View& x) {
   expect_flat(y, "convert: y");
   expect_flat(x, "convert: x");
   expect(x, "convert: x", {y.size(0)});
-  enqueue_on_backend(stream, Work{"convert", 0, 0, bytes_of(x, y)}, Convert{y, x}, reference::run, cpu::run);
+  enqueue_on_backend(stream, Work{"convert", 0, 0, bytes_of(x, y)}, Convert{y, x}, reference::run, cpu::run,
+                     cuda::run);
 }
 
 void fill_zero(Stream& stream, const View& y) {
@@ -72,6 +73,7 @@ void fill_zero(Stream& stream, const View& y) {
   stream.enqueue(Work{"fill_zero", 0, 0, bytes_of(y)}, [y](Execution& execution) {
     constexpr int64 kBytes = int64{1} << 18;
     auto* to = static_cast<std::byte*>(y.data());
+    if (y.device() == Device::cuda) return execution.queue().fill(to, 0, y.bytes());
     execution.parallel_for(ceil_div(y.bytes(), kBytes), [&](int64 part, int) {
       const int64 begin = part * kBytes, end = std::min(y.bytes(), begin + kBytes);
       std::memset(to + begin, 0, static_cast<size_t>(end - begin));

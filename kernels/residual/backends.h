@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/residual/dropout.h"
 
 namespace fovea {
@@ -13,5 +14,10 @@ namespace cpu {
 void run(Execution& execution, const ResidualAdd& op);
 void run(Execution& execution, const ResidualAddBackward& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] void run(Execution& execution, const ResidualAdd& op);
+[[gnu::weak]] void run(Execution& execution, const ResidualAddBackward& op);
+}  // namespace cuda
 
 }  // namespace fovea

@@ -19,7 +19,7 @@ void residual_add(Stream& stream, const ResidualAdd& op) {
   expect_storage(stream, op.y, "residual_add: y");
   expect_dropout(op.dropout, "residual_add");
   const Work work{"residual_add", static_cast<double>(N * C), 0, bytes_of(op.x, op.y, op.out)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void residual_add_backward(Stream& stream, const ResidualAddBackward& op) {
@@ -30,7 +30,7 @@ void residual_add_backward(Stream& stream, const ResidualAddBackward& op) {
   expect_storage(stream, op.dy, "residual_add_backward: dy");
   expect_dropout(op.dropout, "residual_add_backward");
   const Work work{"residual_add_backward", static_cast<double>(N * C), 0, bytes_of(op.dout, op.dy)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/simd/parts.h"
 
@@ -16,5 +17,11 @@ int64 scratch_bytes(const RmsNormBackward& op, int threads);
 void run(Execution& execution, const RmsNorm& op);
 void run(Execution& execution, const RmsNormBackward& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] int64 scratch_bytes(const RmsNormBackward& op);
+[[gnu::weak]] void run(Execution& execution, const RmsNorm& op);
+[[gnu::weak]] void run(Execution& execution, const RmsNormBackward& op);
+}  // namespace cuda
 
 }  // namespace fovea

@@ -15,9 +15,10 @@ void rms_norm(Stream& stream, const RmsNorm& op) {
   expect_storage(stream, op.y, "rms_norm: y");
   expect_f32(stream, op.weight, "rms_norm: weight");
   expect_f32(stream, op.inverse_rms, "rms_norm: inverse_rms");
-  const Work work{"rms_norm", 4.0 * static_cast<double>(N * C), cpu::scratch_bytes(op, stream.threads()),
+  const Work work{"rms_norm", 4.0 * static_cast<double>(N * C),
+                  stream.device() == Device::cuda ? 0 : cpu::scratch_bytes(op, stream.threads()),
                   bytes_of(op.x, op.weight, op.y, op.inverse_rms)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void rms_norm_backward(Stream& stream, const RmsNormBackward& op) {
@@ -35,10 +36,10 @@ void rms_norm_backward(Stream& stream, const RmsNormBackward& op) {
   expect_f32(stream, op.inverse_rms, "rms_norm_backward: inverse_rms");
   expect_f32(stream, op.dweight, "rms_norm_backward: dweight");
   const Work work{"rms_norm_backward", 10.0 * static_cast<double>(N * C),
-                  cpu::scratch_bytes(op, stream.threads()),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),
                   bytes_of(op.x, op.weight, op.inverse_rms, op.dy, op.dx, op.accumulate ? op.dx : View(),
                            op.dweight, op.dweight)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda_only.h"
 #include "kernels/rope/rope.h"
 
 namespace fovea {
@@ -12,5 +13,9 @@ void run(Execution& execution, const RopeTable& op);
 namespace cpu {
 void run(Execution& execution, const Rope& op);
 }  // namespace cpu
+
+namespace cuda {  // absent in builds without a CUDA compiler
+[[gnu::weak]] void run(Execution& execution, const Rope& op);
+}  // namespace cuda
 
 }  // namespace fovea

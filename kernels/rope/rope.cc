@@ -17,7 +17,7 @@ void rope(Stream& stream, const Rope& op) {
   expect_storage(stream, op.x, "rope: x");
   expect_f32(stream, op.cosine, "rope: cosine");
   const Work work{"rope", 3.0 * static_cast<double>(N * H * R), 0, bytes_of(op.x, op.y, op.positions)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 void rope_table(Stream& stream, const RopeTable& op) {
@@ -27,7 +27,7 @@ void rope_table(Stream& stream, const RopeTable& op) {
   expect(op.sine, "rope_table: sine", {op.cosine.size(0), op.cosine.size(1)}, op.cosine.dtype());
   expect_f32(stream, op.cosine, "rope_table: cosine");
   // Once per run and in f64 whatever the storage: every backend shares it.
-  enqueue_on_backend(stream, Work{"rope_table"}, op, reference::run, reference::run);
+  enqueue_on_backend(stream, Work{"rope_table"}, op, reference::run, reference::run, nullptr);
 }
 
 }  // namespace fovea

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "core/device.h"
+
 namespace fovea {
 
 Block::Block(Block&& other) noexcept { *this = std::move(other); }
@@ -43,8 +45,11 @@ Block Arena::take(std::string_view name, DType dtype, std::initializer_list<int6
               placement.name, placement.bytes, name, bytes);
   block.index_ = next_++;
   std::byte* data = memory_ + placement.offset;
-  if (poison_) std::memset(data, 0xff, static_cast<size_t>(bytes));
-  block.view_ = View(data, dtype, shape);
+  if (poison_ && device_ == Device::cuda)
+    device::fill(data, 0xff, bytes);
+  else if (poison_)
+    std::memset(data, 0xff, static_cast<size_t>(bytes));
+  block.view_ = View(data, dtype, shape, device_);
   return block;
 }
 
@@ -78,10 +83,12 @@ MemoryPlan Arena::plan() const {
   return plan;
 }
 
-void Arena::replay(const MemoryPlan& plan, std::byte* memory) {
+void Arena::replay(const MemoryPlan& plan, const Buffer& memory) {
   FOVEA_CHECK(live_ == 0, "{} blocks are still live", live_);
   plan_ = &plan;
-  memory_ = memory;
+  FOVEA_CHECK(memory.bytes() >= plan.bytes, "{} bytes planned, {} given", plan.bytes, memory.bytes());
+  memory_ = memory.data();
+  device_ = memory.device();
   next_ = 0;
 }
 

@@ -51,12 +51,12 @@ class Arena {
 
   Block take(std::string_view name, DType dtype, std::initializer_list<int64> shape);
 
-  bool recording() const { return memory_ == nullptr; }
+  bool recording() const { return plan_ == nullptr; }
   /// Ends the recording: every block has been released.
   MemoryPlan plan() const;
   /// From now on blocks are taken out of `memory` (at least plan.bytes, both outlive the arena's use) as
   /// planned.
-  void replay(const MemoryPlan& plan, std::byte* memory);
+  void replay(const MemoryPlan& plan, const Buffer& memory);
   /// The step starts again from its first buffer.
   void rewind();
   /// Tests fill each buffer with NaN when it is taken.
@@ -68,6 +68,7 @@ class Arena {
   int64 clock_ = 0;
   const MemoryPlan* plan_ = nullptr;
   std::byte* memory_ = nullptr;
+  Device device_ = Device::cpu;
   size_t next_ = 0, live_ = 0;
   bool poison_ = false;
 };

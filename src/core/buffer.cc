@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "core/device.h"
 #include "core/error.h"
 
 namespace fovea {
@@ -48,8 +49,9 @@ std::byte* map(int64 bytes) {
   return begin;
 }
 
-std::byte* take(int64 bytes) {
+std::byte* take(int64 bytes, Device device) {
   FOVEA_CHECK(bytes >= 0, "a buffer of {} bytes", bytes);
+  if (device == Device::cuda) return static_cast<std::byte*>(device::allocate(bytes));
   if (is_mapped(bytes)) return map(bytes);
   return static_cast<std::byte*>(
       ::operator new[](static_cast<size_t>(round_up(bytes, static_cast<int64>(kAlignment))), kAlignment));
@@ -63,19 +65,22 @@ int64 bytes_of(DType dtype, std::initializer_list<int64> shape) {
 }  // namespace
 
 void Buffer::Free::operator()(std::byte* p) const {
-  if (is_mapped(bytes))
+  if (device == Device::cuda)
+    device::free(p);
+  else if (is_mapped(bytes))
     ::munmap(p, static_cast<size_t>(whole_pages(bytes)));
   else
     ::operator delete[](p, kAlignment);
 }
 
-Buffer::Buffer(int64 bytes) : data_(take(bytes), Free{bytes}) {
+Buffer::Buffer(int64 bytes, Device device) : data_(take(bytes, device), Free{bytes, device}) {
   // What is mapped is zero: its pages come when they are first written, by the thread that writes them.
-  if (!is_mapped(bytes)) std::memset(data_.get(), 0, static_cast<size_t>(bytes));
+  if (device == Device::cpu && !is_mapped(bytes)) std::memset(data_.get(), 0, static_cast<size_t>(bytes));
 }
 
-Buffer::Buffer(DType dtype, std::initializer_list<int64> shape) : Buffer(bytes_of(dtype, shape)) {
-  view_ = View(data_.get(), dtype, shape);
+Buffer::Buffer(DType dtype, std::initializer_list<int64> shape, Device device)
+    : Buffer(bytes_of(dtype, shape), device) {
+  view_ = View(data_.get(), dtype, shape, device);
 }
 
 }  // namespace fovea

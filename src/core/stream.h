@@ -9,16 +9,20 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/device.h"
 #include "core/thread_pool.h"
 
 namespace fovea {
 
 /// Which implementations a stream runs. `reference` is fp64 throughout, whatever the storage; `naive` is the
-/// cpu backend with attention materialised and unfused.
-enum class Backend { reference, naive, cpu };
+/// cpu backend with attention materialised and unfused; `cuda` runs on the device.
+enum class Backend { reference, naive, cpu, cuda };
 std::string_view name_of(Backend backend);
-/// Throws UserError (usage) naming the choices. "auto" is the fastest there is: cpu.
+/// Throws UserError: usage with the choices, or unavailable where this build lacks it. "auto" is the fastest
+/// there is: cuda where a device is found, else cpu.
 Backend backend_named(std::string_view name);
+/// Where the operands of its operations lie.
+constexpr Device device_of(Backend backend) { return backend == Backend::cuda ? Device::cuda : Device::cpu; }
 
 /// What one operation is going to cost; known from shapes alone.
 struct Work {
@@ -32,7 +36,7 @@ struct Work {
 /// What the calls of one operation came to since a stream's profile began.
 struct OperationTotal {
   int64 calls = 0;
-  double seconds = 0, flops = 0, bytes = 0;  ///< seconds by the wall clock
+  double seconds = 0, flops = 0, bytes = 0;  ///< seconds by the wall clock, or the device's
   DType dtype = DType::f32;
 };
 
@@ -42,11 +46,35 @@ constexpr int64 scratch_size(int64 n) {
   return round_up(n * int64{sizeof(T)}, 64);
 }
 
-/// What an operation sees while it runs: threads, and the scratch memory it announced in Work.
+/// A host value that an operation on a stream computes: read it only after the stream has come to it.
+template <class T>
+class Readback {
+ public:
+  Readback() : state_(std::make_shared<std::optional<T>>()) {}
+  void set(T value) const { *state_ = std::move(value); }
+  void forget() const { state_->reset(); }
+  bool ready() const { return state_->has_value(); }
+  const T& get() const {
+    FOVEA_CHECK(ready(), "a readback was read before its stream had come to it");
+    return **state_;
+  }
+
+ private:
+  std::shared_ptr<std::optional<T>> state_;
+};
+
+/// What a stream of a device has beside the threads: its queue, and readbacks that wait for it.
+struct DeviceSide {
+  DeviceQueue queue;
+  std::vector<std::function<void()>> arrivals;  ///< called in order once the queue has been waited for
+};
+
+/// What an operation sees while it runs: threads, and the scratch memory it announced in Work. On a device it
+/// is run when it is launched, and its scratch memory is the device's.
 class Execution {
  public:
-  Execution(ThreadPool& pool, std::byte* scratch, int64 scratch_bytes)
-      : pool_(pool), scratch_(scratch), left_(scratch_bytes) {}
+  Execution(ThreadPool& pool, std::byte* scratch, int64 scratch_bytes, DeviceSide* device = nullptr)
+      : pool_(pool), scratch_(scratch), left_(scratch_bytes), device_(device) {}
   int threads() const { return pool_.threads(); }
   /// body(part, worker) for each part in [0, parts); see ThreadPool::run.
   void parallel_for(int64 parts, FunctionRef<void(int64, int)> body) { pool_.run(parts, body); }
@@ -61,20 +89,38 @@ class Execution {
     return p;
   }
 
+  /// The device's queue; only on a stream of a device.
+  DeviceQueue& queue() const {
+    FOVEA_CHECK(device_, "an operation of the device on a stream of the host");
+    return device_->queue;
+  }
+  /// The readback gets this value of the device, a T, as it is once what was launched so far has run.
+  template <class T>
+  void read_back(const Readback<T>& readback, const void* value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    const T* slot = static_cast<const T*>(queue().readback_slot(sizeof(T)));
+    queue().copy(const_cast<T*>(slot), value, sizeof(T));
+    readback.forget();
+    device_->arrivals.push_back([readback, slot] { readback.set(*slot); });
+  }
+
  private:
   ThreadPool& pool_;
   std::byte* scratch_;
   int64 left_;
+  DeviceSide* device_;
 };
 
-/// Operations in order. On the CPU an immediate stream runs each at once. A deferred one runs them when it is
-/// synchronised, so that host code which peeks fails without any GPU. A planning one runs nothing: it counts.
+/// Operations in order. On the CPU an immediate stream runs each at once; on a device it launches them, and
+/// only synchronize() waits. A deferred one runs (or launches) them when it is synchronised, so that host
+/// code which peeks fails without any GPU. A planning one runs nothing, and needs no device: it counts.
 class Stream {
  public:
   enum class Mode { immediate, deferred, plan };
 
   explicit Stream(Backend backend, int threads = 1, Mode mode = Mode::immediate);
   Backend backend() const { return backend_; }
+  Device device() const { return device_of(backend_); }
   int threads() const { return pool_.threads(); }
   Mode mode() const { return mode_; }
   bool planning() const { return mode_ == Mode::plan; }
@@ -90,6 +136,9 @@ class Stream {
   }
   /// Returns when everything enqueued has run.
   void synchronize();
+  /// to = from, elements of contiguous views of one dtype and number, of the host or the stream's device.
+  /// What is read of the host may be changed on return, unless the stream is deferred.
+  void copy(const View& to, const View& from);
 
   /// Totals since the last reset.
   double flops() const { return flops_; }
@@ -109,32 +158,24 @@ class Stream {
   };
   void account(const Work& work);
   void execute(const Work& work, FunctionRef<void(Execution&)> run);
+  void grow_scratch(int64 bytes);
+  void finish_device_work();
 
   Backend backend_;
   Mode mode_;
   ThreadPool pool_;
+  std::unique_ptr<DeviceSide> device_;  // before what its work uses
   Buffer scratch_;
   std::vector<Queued> queue_;
   double flops_ = 0;
   int64 peak_scratch_ = 0;
   std::map<std::string_view, OperationTotal> operations_;
+  struct Timed {
+    Work work;
+    int begin, end;  // marks of the queue
+  };
+  std::vector<Timed> timed_;
   bool profile_ = false, poison_ = false;
-};
-
-/// A host value that an operation on a stream computes: read it only after the stream has come to it.
-template <class T>
-class Readback {
- public:
-  Readback() : state_(std::make_shared<std::optional<T>>()) {}
-  void set(T value) const { *state_ = std::move(value); }
-  bool ready() const { return state_->has_value(); }
-  const T& get() const {
-    FOVEA_CHECK(ready(), "a readback was read before its stream had come to it");
-    return **state_;
-  }
-
- private:
-  std::shared_ptr<std::optional<T>> state_;
 };
 
 }  // namespace fovea

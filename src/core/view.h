@@ -10,7 +10,7 @@
 
 namespace fovea {
 
-enum class Device { cpu };
+enum class Device { cpu, cuda };
 
 /// Names memory and owns nothing. Up to four axes, row-major by default, strides in elements (64 bit); the
 /// innermost stride is 1, so that a slice of a packed buffer is a view. A default view is empty: an absent

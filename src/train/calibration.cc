@@ -32,7 +32,7 @@ class CalibrationPass {
     decoder_.losses(context(planning, recording), losses_);
     plan_ = recording.plan();
     memory_ = Buffer(plan_.bytes);
-    arena_.replay(plan_, memory_.data());
+    arena_.replay(plan_, memory_);
   }
 
   /// Returns the mean loss over all tokens that are scored, nat/token.

@@ -37,8 +37,8 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
     std::fill_n(execution.scratch<std::byte>(scratch), scratch, std::byte{0});
   });
   stream_.synchronize();
-  train_arena_.replay(plan_.train, arena_memory_.data());
-  evaluate_arena_.replay(plan_.evaluate, arena_memory_.data());
+  train_arena_.replay(plan_.train, arena_memory_);
+  evaluate_arena_.replay(plan_.evaluate, arena_memory_);
 }
 
 void Trainer::initialise_weights() {

@@ -85,7 +85,7 @@ std::vector<double> logits_of(const Decoder& decoder, std::span<const float> par
   run(Stream::Mode::plan);
   const MemoryPlan plan = arena.plan();
   const Buffer memory(plan.bytes);
-  arena.replay(plan, memory.data());
+  arena.replay(plan, memory);
   run(Stream::Mode::immediate);
   return {logits.view().data<double>(), logits.view().data<double>() + n * vocabulary};
 }

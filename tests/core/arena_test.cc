@@ -74,7 +74,7 @@ RC_GTEST_PROP(ArenaProperty, AReplayedStepKeepsEveryLiveBuffer, ()) {
   walk(arena, events, [](const std::vector<Block>&) {});
   const MemoryPlan plan = arena.plan();
   const Buffer memory(std::max<int64>(plan.bytes, 1));
-  arena.replay(plan, memory.data());
+  arena.replay(plan, memory);
   for (int step = 0; step < 2; ++step) {
     std::map<void*, float> written;
     float mark = 0;
@@ -108,7 +108,7 @@ TEST(Arena, PoisonFillsWithNan) {
   { const Block a = arena.take("a", DType::f32, {5}); }
   const MemoryPlan plan = arena.plan();
   const Buffer memory(plan.bytes);
-  arena.replay(plan, memory.data());
+  arena.replay(plan, memory);
   {
     const Block a = arena.take("a", DType::f32, {5});
     EXPECT_EQ(load(a, {4}), 0);
@@ -136,7 +136,7 @@ TEST(ArenaDeath, AStepThatIsNotTheRecordedOneIsABrokenInvariant) {
   { const Block a = arena.take("a", DType::f32, {16}); }
   const MemoryPlan plan = arena.plan();
   const Buffer memory(plan.bytes);
-  arena.replay(plan, memory.data());
+  arena.replay(plan, memory);
   EXPECT_DEATH((void)arena.take("b", DType::f32, {16}), "planned a of 64 bytes, taken b of 64");
   EXPECT_DEATH((void)arena.take("a", DType::f32, {17}), "planned a of 64 bytes, taken a of 128");
   const Block a = arena.take("a", DType::f32, {16});

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -20,22 +21,32 @@
 
 namespace fovea::harness {
 
+/// What the properties hold to the reference: cpu, or what FOVEA_TEST_BACKEND names (the same programs run
+/// once more for the device).
+inline Backend backend_under_test() {
+  static const Backend backend = [] {
+    const char* name = std::getenv("FOVEA_TEST_BACKEND");
+    return name ? backend_named(name) : Backend::cpu;
+  }();
+  return backend;
+}
+
 /// A view of this shape, of any rank.
 inline View make_view(void* data, DType dtype, const std::vector<int64>& shape,
-                      const std::vector<int64>& strides) {
+                      const std::vector<int64>& strides, Device device = Device::cpu) {
   const auto& s = shape;
   const auto& t = strides;
   switch (shape.size()) {
     case 0:
       return {};
     case 1:
-      return {data, dtype, {s[0]}, {t[0]}};
+      return {data, dtype, {s[0]}, {t[0]}, device};
     case 2:
-      return {data, dtype, {s[0], s[1]}, {t[0], t[1]}};
+      return {data, dtype, {s[0], s[1]}, {t[0], t[1]}, device};
     case 3:
-      return {data, dtype, {s[0], s[1], s[2]}, {t[0], t[1], t[2]}};
+      return {data, dtype, {s[0], s[1], s[2]}, {t[0], t[1], t[2]}, device};
     default:
-      return {data, dtype, {s[0], s[1], s[2], s[3]}, {t[0], t[1], t[2], t[3]}};
+      return {data, dtype, {s[0], s[1], s[2], s[3]}, {t[0], t[1], t[2], t[3]}, device};
   }
 }
 
@@ -65,6 +76,27 @@ class Tensor {
   operator const View&() const { return view_; }  // NOLINT(google-explicit-constructor)
   int64 elements() const { return view_.elements(); }
   DType dtype() const { return view_.dtype(); }
+
+  /// The same layout on the device, with a copy of all of the memory.
+  class OnDevice {
+   public:
+    explicit OnDevice(const Tensor& tensor) : tensor_(tensor), memory_(tensor.memory_.bytes(), Device::cuda) {
+      device::copy(memory_.data(), tensor.memory_.data(), memory_.bytes());
+    }
+    View view() const {
+      const View& host = tensor_.view_;
+      if (!host) return {};
+      std::byte* data = memory_.data() + (static_cast<std::byte*>(host.data()) - tensor_.memory_.data());
+      std::vector<int64> strides;
+      for (int axis = 0; axis < host.rank(); ++axis) strides.push_back(host.stride(axis));
+      return make_view(data, host.dtype(), tensor_.shape_, strides, Device::cuda);
+    }
+    void copy_back() const { device::copy(tensor_.memory_.data(), memory_.data(), memory_.bytes()); }
+
+   private:
+    const Tensor& tensor_;
+    Buffer memory_;
+  };
 
   double get(int64 i) const { return load(element(i), {0}); }
   void set(int64 i, double value) { store(element(i), {0}, value); }
@@ -165,6 +197,21 @@ inline std::vector<View> views_of(const std::vector<Tensor>& tensors) {
   return views;
 }
 
+/// Calls the case with these operands and waits, by way of copies where the stream is a device's.
+inline void call_on(Stream& stream, const Case& c, const std::vector<Tensor>& tensors) {
+  if (stream.device() == Device::cpu) {
+    c.call(stream, views_of(tensors));
+    return stream.synchronize();
+  }
+  std::vector<Tensor::OnDevice> copies;
+  std::vector<View> views;
+  copies.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) views.push_back(copies.emplace_back(tensor).view());
+  c.call(stream, views);
+  stream.synchronize();
+  for (const Tensor::OnDevice& copy : copies) copy.copy_back();
+}
+
 /// Runs the case with poisoned outputs, gaps and scratch and returns all its operands as it leaves them;
 /// inputs and gaps must be as they were.
 inline std::vector<Tensor> run(const Case& c, Backend backend, int threads = 1,
@@ -174,8 +221,7 @@ inline std::vector<Tensor> run(const Case& c, Backend backend, int threads = 1,
   for (const Tensor& tensor : tensors) before.push_back(tensor.bits());
   Stream stream(backend, threads, mode);
   stream.poison_scratch(true);
-  c.call(stream, views_of(tensors));
-  stream.synchronize();
+  call_on(stream, c, tensors);
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (c.operands[i].role == Role::in) {
       EXPECT_EQ(tensors[i].bits(), before[i]) << c.operands[i].name << " was written to";
@@ -232,7 +278,7 @@ inline void expect_close(const Tensor& actual, const Tensor& expected, Tolerance
 /// Every output of the backend against the fp64 reference on the same (rounded) inputs: what differs first,
 /// or nothing. For properties, which then shrink: RC_ASSERT(mismatch(...) == "").
 inline std::string mismatch(const Case& c, Tolerance tolerance = {}, int threads = 1,
-                            Backend backend = Backend::cpu) {
+                            Backend backend = backend_under_test()) {
   const std::vector<Tensor> expected = run(c, Backend::reference);
   const std::vector<Tensor> actual = run(c, backend, threads);
   for (size_t i = 0; i < c.operands.size(); ++i) {
@@ -245,12 +291,12 @@ inline std::string mismatch(const Case& c, Tolerance tolerance = {}, int threads
 
 /// The same as an expectation.
 inline void expect_matches_reference(const Case& c, Tolerance tolerance = {}, int threads = 1,
-                                     Backend backend = Backend::cpu) {
+                                     Backend backend = backend_under_test()) {
   EXPECT_EQ(mismatch(c, tolerance, threads, backend), "");
 }
 
 /// The same bits at 1, 2 and 3 threads, and on a stream that runs only when it is synchronised.
-inline void expect_same_bits_at_any_threads(const Case& c, Backend backend = Backend::cpu) {
+inline void expect_same_bits_at_any_threads(const Case& c, Backend backend = backend_under_test()) {
   const std::vector<Tensor> one = run(c, backend, 1);
   const auto compare = [&](const std::vector<Tensor>& other, const std::string& how) {
     for (size_t i = 0; i < one.size(); ++i)

@@ -206,8 +206,8 @@ SmallModel::SmallModel(ModelCase model, const How& how)
   forward_plan_ = forward_recording.plan();
   memory_ = Buffer(plan_.bytes);
   forward_memory_ = Buffer(forward_plan_.bytes);
-  arena_.replay(plan_, memory_.data());
-  forward_arena_.replay(forward_plan_, forward_memory_.data());
+  arena_.replay(plan_, memory_);
+  forward_arena_.replay(forward_plan_, forward_memory_);
   arena_.poison(how.poison);
   forward_arena_.poison(how.poison);
   stream_.poison_scratch(how.poison);

@@ -1,0 +1,162 @@
+#include "core/device.h"
+
+#include <cuda_runtime_api.h>
+
+#include "core/cuda/check.h"
+#include "core/error.h"
+
+namespace fovea {
+
+using cuda::check;
+
+bool built_with_cuda() { return true; }
+
+namespace {
+
+constexpr int kOldestMajor = 8;  // compute capability: bf16, cp.async
+
+DeviceSearch search() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorInsufficientDriver)
+    return {std::nullopt,
+            "no NVIDIA driver that this CUDA runtime knows was found (nvidia-smi shows the driver's)"};
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+    return {std::nullopt,
+            "no NVIDIA GPU is visible (nvidia-smi lists them, CUDA_VISIBLE_DEVICES hides them)"};
+  if (error != cudaSuccess)
+    return {std::nullopt, fmt::format("cudaGetDeviceCount says \"{}\"", cudaGetErrorString(error))};
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties of device 0");
+  DeviceInfo info{properties.name,
+                  properties.major,
+                  properties.minor,
+                  properties.multiProcessorCount,
+                  static_cast<int64>(properties.totalGlobalMem),
+                  static_cast<int64>(properties.sharedMemPerBlockOptin)};
+  if (info.major < kOldestMajor)
+    return {std::nullopt, fmt::format("{} has compute capability {}.{}, the kernels need {}.0 or later",
+                                      info.name, info.major, info.minor, kOldestMajor)};
+  return {info, {}};
+}
+
+}  // namespace
+
+const DeviceSearch& find_device() {
+  static const DeviceSearch found = search();
+  return found;
+}
+
+const DeviceInfo& require_device() {
+  const DeviceSearch& found = find_device();
+  if (!found.device) fail_unavailable("no CUDA device: {}", found.why_not);
+  return *found.device;
+}
+
+namespace device {
+
+int64 free_bytes() {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<int64>(free);
+}
+
+void* allocate(int64 bytes) {
+  require_device();
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is not sticky: nothing else fails for it
+    fail_run(
+        "{} B of device memory were asked for, {} B are free of {} B on {}; another process may hold it "
+        "(nvidia-smi); train.fit = \"SIZE\" or a smaller train.grain needs less",
+        bytes, free_bytes(), require_device().memory_bytes, require_device().name);
+  }
+  check(error, "cudaMalloc");
+  fill(memory, 0, bytes);
+  return memory;
+}
+
+void free(void* memory) {
+  // A destructor runs this, maybe after an error that was reported where it happened.
+  static_cast<void>(cudaFree(memory));
+}
+
+void fill(void* memory, unsigned char byte, int64 bytes) {
+  if (bytes == 0) return;
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize before a fill");
+  check(cudaMemset(memory, byte, static_cast<size_t>(bytes)), "cudaMemset");
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize after a fill");
+}
+
+void copy(void* to, const void* from, int64 bytes) {
+  if (bytes == 0) return;
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize before a copy");
+  check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "cudaMemcpy");
+}
+
+}  // namespace device
+
+namespace {
+constexpr int64 kSlotBytes = 64, kSlots = 4096;
+
+cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle); }
+}  // namespace
+
+DeviceQueue::DeviceQueue() {
+  require_device();
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreate(&stream), "cudaStreamCreate");
+  handle_ = stream;
+  check(cudaMallocHost(&slots_, static_cast<size_t>(kSlotBytes * kSlots)), "cudaMallocHost");
+}
+
+DeviceQueue::~DeviceQueue() {
+  static_cast<void>(cudaStreamSynchronize(stream_of(handle_)));
+  for (void* event : events_) static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(event)));
+  static_cast<void>(cudaFreeHost(slots_));
+  static_cast<void>(cudaStreamDestroy(stream_of(handle_)));
+}
+
+void DeviceQueue::copy(void* to, const void* from, int64 bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream_of(handle_)),
+        "cudaMemcpyAsync");
+}
+
+void DeviceQueue::fill(void* memory, unsigned char byte, int64 bytes) {
+  if (bytes == 0) return;
+  check(cudaMemsetAsync(memory, byte, static_cast<size_t>(bytes), stream_of(handle_)), "cudaMemsetAsync");
+}
+
+void DeviceQueue::synchronize() {
+  check(cudaStreamSynchronize(stream_of(handle_)), "cudaStreamSynchronize");
+  used_slots_ = 0;
+}
+
+void* DeviceQueue::readback_slot(int64 bytes) {
+  FOVEA_CHECK(bytes <= kSlotBytes && used_slots_ < kSlots, "readback {} of {} bytes before a synchronisation",
+              used_slots_, bytes);
+  return static_cast<std::byte*>(slots_) + kSlotBytes * used_slots_++;
+}
+
+int DeviceQueue::mark() {
+  if (marks_ == events_.size()) {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreate(&event), "cudaEventCreate");
+    events_.push_back(event);
+  }
+  check(cudaEventRecord(static_cast<cudaEvent_t>(events_[marks_]), stream_of(handle_)), "cudaEventRecord");
+  return static_cast<int>(marks_++);
+}
+
+double DeviceQueue::seconds_between(int first, int second) const {
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(events_[static_cast<size_t>(first)]),
+                             static_cast<cudaEvent_t>(events_[static_cast<size_t>(second)])),
+        "cudaEventElapsedTime");
+  return static_cast<double>(milliseconds) * 1e-3;
+}
+
+}  // namespace fovea
