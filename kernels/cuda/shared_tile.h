@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/mma.h"
+#include "kernels/cuda/warp.h"
 
 namespace fovea::cuda {
 
@@ -54,24 +55,45 @@ struct TileCopy {
   static_assert(kStep % 8 == 0);
 
   /// Copies rows [0, rows) of `elements` each (a multiple of 8), zeros elsewhere; row(r) points to row r's
-  /// first element.
+  /// first element, and is asked for rows that are not there too.
   template <class Row>
-  __device__ static void copy(Tile to, int rows, int elements, Row row) {
-    const int thread = static_cast<int>(threadIdx.x), lane = thread % kLanes, first = thread / kLanes;
+  __device__ static void gather(Tile to, int rows, int elements, Row row) {
+    const int lane = lane_of_thread(), first = row_of_thread();
     const uint32 address = to.address(first, lane);
 #pragma unroll
     for (int pass = 0; pass < kPasses; ++pass) {
       const int r = first + pass * kStep;
       if (Tile::kRows % kStep != 0 && r >= Tile::kRows) break;
-      const bool there = r < rows;
-      const auto* from = row(there ? r : 0);
-#pragma unroll
-      for (int chunk = 0; chunk < Tile::kChunks; chunk += kLanes) {
-        const bool inside = there && (chunk + lane) * 8 < elements;
-        copy_async_16(Tile::down(address, pass * kStep) + static_cast<uint32>(chunk * 16),
-                      from + (inside ? (chunk + lane) * 8 : 0), inside);
-      }
+      copy_row(Tile::down(address, pass * kStep), row(r) + lane * 8, r < rows, elements);
     }
+  }
+  /// The same of rows that lie `stride` elements apart, from start(their first element, stride).
+  template <class T>
+  __device__ static const T* start(const T* first, int64 stride) {
+    return first + row_of_thread() * stride + lane_of_thread() * 8;
+  }
+  template <class T>
+  __device__ static void copy(Tile to, int rows, int elements, const T* from, int64 stride) {
+    const int first = row_of_thread();
+    const uint32 address = to.address(first, lane_of_thread());
+#pragma unroll
+    for (int pass = 0; pass < kPasses; ++pass, from += kStep * stride) {
+      const int r = first + pass * kStep;
+      if (Tile::kRows % kStep != 0 && r >= Tile::kRows) break;
+      copy_row(Tile::down(address, pass * kStep), from, r < rows, elements);
+    }
+  }
+
+ private:
+  __device__ static int lane_of_thread() { return this_thread() % kLanes; }
+  __device__ static int row_of_thread() { return this_thread() / kLanes; }
+  // This thread's chunks of a row, the first of them at both addresses.
+  template <class T>
+  __device__ static void copy_row(uint32 to, const T* from, bool there, int elements) {
+#pragma unroll
+    for (int chunk = 0; chunk < Tile::kChunks; chunk += kLanes)
+      copy_async_16(to + static_cast<uint32>(chunk * 16), from + chunk * 8,
+                    there && (chunk + lane_of_thread()) * 8 < elements);
   }
 };
 

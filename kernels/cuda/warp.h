@@ -10,6 +10,17 @@ namespace fovea::cuda {
 constexpr int kWarp = 32;
 constexpr uint32 kAllLanes = 0xffffffffu;
 
+/// threadIdx.x, asked for anew where it is used: it is not worth a
+/// register in a kernel that needs all of them.
+__device__ inline int this_thread() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
+__device__ inline int this_lane() { return this_thread() % kWarp; }
+__device__ inline int this_warp() { return this_thread() / kWarp; }
+
 /// Over the lanes that differ in the bits below `Lanes` only: of 4 a quad, of 32 the warp.
 template <int Lanes, class T>
 __device__ inline T group_sum(T x) {
