@@ -47,7 +47,7 @@ bool rows_of_16_bytes(const View& x) {
          (x.size(2) == 1 || whole(x.stride(2)));
 }
 
-DocumentTables::DocumentTables(const AttentionProblem& problem, Side side, int64 rows) {
+DocumentTables::DocumentTables(const AttentionProblem& problem, Side side, int64 rows, int64 packed) {
   const DocumentBounds* bounds = problem.mask.documents.get();
   if (!bounds) return;
   documents_ = bounds->count();
@@ -55,7 +55,7 @@ DocumentTables::DocumentTables(const AttentionProblem& problem, Side side, int64
   for (const int64 row : bounds->k) values_.push_back(static_cast<int>(row));
   const std::vector<int64>& cut = side == Side::queries ? bounds->q : bounds->k;
   for (int64 n = 0; n < documents_; ++n) {
-    const int64 length = cut[static_cast<size_t>(n) + 1] - cut[static_cast<size_t>(n)];
+    const int64 length = packed * (cut[static_cast<size_t>(n) + 1] - cut[static_cast<size_t>(n)]);
     for (int64 row = 0; row < length; row += rows, ++tiles_) {
       values_.push_back(static_cast<int>(n));
       values_.push_back(static_cast<int>(row));

@@ -26,8 +26,8 @@ enum class Side { queries, keys };
 /// per call. Empty without documents.
 class DocumentTables {
  public:
-  /// Tiles start at every `rows` rows of each document.
-  DocumentTables(const AttentionProblem& problem, Side side, int64 rows);
+  /// Tiles start at every `rows` of the rows of each document, each of which counts for `packed`.
+  DocumentTables(const AttentionProblem& problem, Side side, int64 rows, int64 packed = 1);
   int64 tiles() const { return tiles_; }
   /// Device memory that upload() fills.
   int64 ints() const { return static_cast<int64>(values_.size()); }
