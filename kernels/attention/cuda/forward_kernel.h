@@ -28,16 +28,17 @@ struct ForwardSizes {
 template <int Atoms, int Columns>
 struct Sums {
   float x[Atoms][Columns / 8][4];
-
-  __device__ void clear() {
-#pragma unroll
-    for (int a = 0; a < Atoms; ++a)
-#pragma unroll
-      for (int n = 0; n < Columns / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) x[a][n][e] = 0;
-  }
 };
+
+template <int Atoms, int Columns, class F>
+__device__ inline void for_each(Sums<Atoms, Columns>& s, F f) {
+#pragma unroll
+  for (int a = 0; a < Atoms; ++a)
+#pragma unroll
+    for (int n = 0; n < Columns / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) f(s.x[a][n][e]);
+}
 
 /// Softmax of a warp's rows as far as keys were seen: rows 16 atom + 8 half + lane / 4.
 template <int Atoms>
@@ -60,7 +61,7 @@ __device__ inline void multiply_scores(typename Sizes::Q q_tile, typename Sizes:
   using K = typename Sizes::K;
   const uint32 q = Q::down(q_tile.lane_of_rows(this_lane()), this_warp() * Sizes::kRowsPerWarp);
   const uint32 k = k_tile.lane_of_columns(this_lane());
-  s.clear();
+  for_each(s, [](float& x) { x = 0; });
 #pragma unroll
   for (int d = 0; d < Sizes::kDqk / 16; ++d) {
     uint32 a[Sizes::kAtoms][4];
@@ -112,14 +113,13 @@ __device__ inline void add_values(const Sums<Sizes::kAtoms, Sizes::kN>& p, typen
 /// Scores that exp2 cannot take with one factor: capped ones, and those whose factor is not positive.
 template <int Atoms, int N>
 __device__ inline void transform_scores(const DeviceProblem& problem, Sums<Atoms, N>& s) {
-  const float scale = problem.scale, cap = problem.softcap, inside = scale / cap;
-#pragma unroll
-  for (int a = 0; a < Atoms; ++a)
-#pragma unroll
-    for (int n = 0; n < N / 8; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e)
-        s.x[a][n][e] = cap > 0 ? cap * tanh_f32(s.x[a][n][e] * inside) : s.x[a][n][e] * scale;
+  const float scale = problem.scale, cap = problem.softcap;
+  if (cap > 0) {
+    const float inside = scale / cap;
+    for_each(s, [=](float& x) { x = cap * tanh_f32(x * inside); });
+  } else {
+    for_each(s, [=](float& x) { x *= scale; });
+  }
 }
 
 /// -inf for what its row does not see; `row` is the warp's first, `first_key` the tile's.
@@ -348,7 +348,7 @@ __global__ __launch_bounds__(Sizes::kThreads,
   }
   RunningSoftmax<kAtoms> softmax;
   Sums<kAtoms, Sizes::kDv> o;
-  o.clear();
+  for_each(o, [](float& x) { x = 0; });
   for (int n = tile.end - 1; n >= tile.begin; --n) {
     const Interval here{n * kN, n * kN + kN};
     const WarpKeys& seen = seen_by[this_warp()];
