@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "core/error.h"
+#include "core/cuda/check.h"
 
 namespace fovea::cuda {
 namespace {
@@ -66,10 +66,9 @@ DocumentTables::DocumentTables(const AttentionProblem& problem, Side side, int64
 const TileStart* DocumentTables::upload(void* stream, int* to, DeviceProblem& problem) const {
   if (documents_ == 0) return nullptr;
   // From pageable memory: the driver has its own copy before this returns.
-  const cudaError_t status = cudaMemcpyAsync(to, values_.data(), values_.size() * sizeof(int),
-                                             cudaMemcpyHostToDevice, static_cast<cudaStream_t>(stream));
-  FOVEA_CHECK(status == cudaSuccess, "attention: bounds of documents were not copied: {}",
-              cudaGetErrorString(status));
+  check(cudaMemcpyAsync(to, values_.data(), values_.size() * sizeof(int), cudaMemcpyHostToDevice,
+                        static_cast<cudaStream_t>(stream)),
+        "cudaMemcpyAsync (bounds of documents)");
   problem.documents = static_cast<int>(documents_);
   problem.q_bounds = to;
   problem.k_bounds = to + documents_ + 1;
