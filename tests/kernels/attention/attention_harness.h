@@ -5,6 +5,7 @@
 #include "cases.h"
 #include "error_rule.h"
 #include "harness.h"
+#include "instruction_sets.h"
 
 namespace fovea {
 
@@ -17,12 +18,28 @@ struct Arithmetic {
   Backend backend;
   DType dtype;
 };
-constexpr Arithmetic kArithmetics[] = {{Backend::reference, DType::f64},
-                                       {Backend::naive, DType::f32},
-                                       {Backend::cpu, DType::f32},
-                                       {Backend::cpu, DType::bf16}};
+inline std::vector<Arithmetic> arithmetics() {
+  if (backend_under_test() == Backend::cuda)
+    return {{Backend::cuda, DType::f32}, {Backend::cuda, DType::bf16}, {Backend::cuda, DType::f16}};
+  return {{Backend::reference, DType::f64},
+          {Backend::naive, DType::f32},
+          {Backend::cpu, DType::f32},
+          {Backend::cpu, DType::bf16}};
+}
+/// The backends that are held to the oracle.
+inline std::vector<Backend> backends_under_test() {
+  if (backend_under_test() == Backend::cuda) return {Backend::cuda};
+  return {Backend::naive, Backend::cpu};
+}
+/// check() of a backend: of the cpu's on each instruction set.
+inline void for_each_variant(Backend backend, const std::function<void()>& check) {
+  if (backend != Backend::cpu) return check();
+  for_each_instruction_set(check);
+}
 inline std::string name_of(const Arithmetic& how) {
-  return std::string(fovea::name_of(how.backend)) + (how.dtype == DType::bf16 ? "_bf16" : "");
+  const bool plain = how.dtype == DType::f32 || how.dtype == DType::f64;
+  return std::string(fovea::name_of(how.backend)) +
+         (plain ? "" : fmt::format("_{}", fovea::name_of(how.dtype)));
 }
 
 }  // namespace harness

@@ -2,7 +2,6 @@
 
 #include "attention_harness.h"
 #include "core/error.h"
-#include "instruction_sets.h"
 
 namespace fovea {
 namespace {
@@ -10,7 +9,6 @@ namespace {
 using harness::Tensor;
 
 constexpr DType kDTypes[] = {DType::f32, DType::bf16, DType::f16};
-constexpr Backend kUnderTest[] = {Backend::naive, Backend::cpu};
 
 std::string case_name(const testing::TestParamInfo<AttentionCase>& info) { return info.param.name; }
 
@@ -19,9 +17,10 @@ class Attention : public testing::TestWithParam<AttentionCase> {};
 TEST_P(Attention, KeepsTheErrorRule) {
   for (const DType dtype : kDTypes) {
     const Judge judge(GetParam(), dtype);
-    EXPECT_EQ(judge.verdict(Backend::naive), "") << "naive in " << name_of(dtype);
-    harness::for_each_instruction_set(
-        [&] { EXPECT_EQ(judge.verdict(Backend::cpu), "") << "cpu in " << name_of(dtype); });
+    for (const Backend backend : harness::backends_under_test())
+      harness::for_each_variant(backend, [&] {
+        EXPECT_EQ(judge.verdict(backend), "") << name_of(backend) << " in " << name_of(dtype);
+      });
   }
 }
 
@@ -31,15 +30,15 @@ INSTANTIATE_TEST_SUITE_P(Table, Attention, testing::ValuesIn(attention_cases()),
 class AttentionBits : public testing::TestWithParam<AttentionCase> {};
 
 TEST_P(AttentionBits, AreTheSameAtAnyNumberOfThreads) {
-  for (const Backend backend : {Backend::reference, Backend::naive}) {
+  if (harness::backend_under_test() == Backend::cpu)
+    harness::expect_same_bits_at_any_threads(attention_call(GetParam(), DType::f64), Backend::reference);
+  for (const Backend backend : harness::backends_under_test()) {
     SCOPED_TRACE(name_of(backend));
-    harness::expect_same_bits_at_any_threads(
-        attention_call(GetParam(), backend == Backend::reference ? DType::f64 : DType::f32), backend);
+    harness::for_each_variant(backend, [&] {
+      for (const DType dtype : kDTypes)
+        harness::expect_same_bits_at_any_threads(attention_call(GetParam(), dtype), backend);
+    });
   }
-  harness::for_each_instruction_set([] {
-    for (const DType dtype : kDTypes)
-      harness::expect_same_bits_at_any_threads(attention_call(GetParam(), dtype), Backend::cpu);
-  });
 }
 
 std::vector<AttentionCase> cases_with_many_parts() {
@@ -215,43 +214,71 @@ TEST_P(AttentionNaN, OfAKeyAtMinusInfinityNothingIsLeft) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, AttentionNaN, testing::ValuesIn(harness::kArithmetics),
+INSTANTIATE_TEST_SUITE_P(Every, AttentionNaN, testing::ValuesIn(harness::arithmetics()),
                          [](const auto& instance) { return harness::name_of(instance.param); });
 
 // q, k and v as slices of one packed buffer, and their gradients too.
 TEST(Attention, ReadsSlicesOfAPackedBuffer) {
   const AttentionCase c{.name = "", .problem = attention_problem(70, 70, 4, 2, 16, causal_mask())};
-  const AttentionProblem& p = c.problem;
-  for (const Backend backend : kUnderTest) {
-    const std::vector<Tensor> x = harness::run(attention_call(c, DType::f32), backend);
-    Tensor packed(DType::f32, {1, 70, 8, 16}), gradients(DType::f32, {1, 70, 8, 16});
-    const auto slice = [](const Tensor& all, int64 head, int64 heads) {
-      return View(all.view().at({0, 0, head, 0}), DType::f32, {1, 70, heads, 16}, {70 * 128, 128, 16, 1});
-    };
-    const std::vector<View> in{slice(packed, 0, 4), slice(packed, 4, 2), slice(packed, 6, 2)},
-        out{slice(gradients, 0, 4), slice(gradients, 4, 2), slice(gradients, 6, 2)};
-    const auto for_each = [](const View& v, auto f) {
-      for (int64 i = 0; i < v.size(1); ++i)
-        for (int64 h = 0; h < v.size(2); ++h)
-          for (int64 d = 0; d < v.size(3); ++d) f(std::initializer_list<int64>{0, i, h, d});
-    };
-    for (const size_t n : {0u, 1u, 2u})
-      for_each(in[n], [&](std::initializer_list<int64> at) { store(in[n], at, load(x[kQ + n], at)); });
-    Tensor o(DType::f32, {1, 70, 4, 16}), lse(DType::f32, {1, 4, 70});
-    Stream stream(backend);
-    attention(stream, {p, in[0], in[1], in[2], {}, o, lse});
-    attention_backward(stream, {p, in[0], in[1], in[2], {}, o, lse, x[kDout], out[0], out[1], out[2], {}});
-    EXPECT_EQ(o.bits(), x[kOut].bits());
-    for (const size_t n : {0u, 1u, 2u})
-      for_each(out[n], [&](std::initializer_list<int64> at) {
-        ASSERT_EQ(load(out[n], at), load(x[kDq + n], at)) << name_of(backend);
-      });
-  }
+  constexpr int64 kFirst[] = {0, 4, 6}, kHeads[] = {4, 2, 2};  // heads of q, k and v within the buffer
+  const auto slice = [&](const View& all, size_t n) {
+    return View(all.at({0, 0, kFirst[n], 0}), all.dtype(), {1, 70, kHeads[n], 16}, {70 * 128, 128, 16, 1},
+                all.device());
+  };
+  for (const Backend backend : harness::backends_under_test())
+    for (const DType dtype : kDTypes) {
+      SCOPED_TRACE(fmt::format("{} in {}", name_of(backend), name_of(dtype)));
+      const std::vector<Tensor> x = harness::run(attention_call(c, dtype), backend);
+      enum : size_t { kPacked, kPackedDout, kPackedOut, kPackedLse, kGradients };
+      const harness::Case packed{
+          .operands =
+              {{"qkv",
+                dtype,
+                {1, 70, 8, 16},
+                harness::Role::in,
+                [&](int64 e) {
+                  const int64 i = e / 128, head = e / 16 % 8, d = e % 16;
+                  const size_t n = head < kFirst[1] ? 0 : head < kFirst[2] ? 1 : 2;
+                  return load(x[kQ + n], {0, i, head - kFirst[n], d});
+                }},
+               {"dout", dtype, {1, 70, 4, 16}, harness::Role::in, [&](int64 e) { return x[kDout].get(e); }},
+               {"out", dtype, {1, 70, 4, 16}, harness::Role::out},
+               {"lse", DType::f32, {1, 4, 70}, harness::Role::out},
+               {"dqkv", dtype, {1, 70, 8, 16}, harness::Role::out}},
+          .call = [&](Stream& stream, const std::vector<View>& y) {
+            AttentionProblem p = c.problem;
+            p.dtype = dtype;
+            const View q = slice(y[kPacked], 0), k = slice(y[kPacked], 1), v = slice(y[kPacked], 2);
+            attention(stream, {p, q, k, v, {}, y[kPackedOut], y[kPackedLse]});
+            attention_backward(stream, {p,
+                                        q,
+                                        k,
+                                        v,
+                                        {},
+                                        y[kPackedOut],
+                                        y[kPackedLse],
+                                        y[kPackedDout],
+                                        slice(y[kGradients], 0),
+                                        slice(y[kGradients], 1),
+                                        slice(y[kGradients], 2),
+                                        {}});
+          }};
+      const std::vector<Tensor> y = harness::run(packed, backend);
+      EXPECT_EQ(y[kPackedOut].bits(), x[kOut].bits());
+      for (const size_t n : {0u, 1u, 2u}) {
+        const View gradient = slice(y[kGradients], n);
+        for (int64 i = 0; i < 70; ++i)
+          for (int64 h = 0; h < kHeads[n]; ++h)
+            for (int64 d = 0; d < 16; ++d)
+              ASSERT_EQ(load(gradient, {0, i, h, d}), load(x[kDq + n], {0, i, h, d}))
+                  << n << " " << i << " " << h;
+      }
+    }
 }
 
 TEST(Attention, SaysWhyItCannotDoAProblem) {
   const AttentionCase c{.name = "", .problem = attention_problem(4, 4, 1, 1, 8)};
-  for (const Backend backend : kUnderTest) {
+  for (const Backend backend : harness::backends_under_test()) {
     const Tensor x(DType::f64, {1, 4, 1, 8}), lse(DType::f64, {1, 1, 4});
     AttentionProblem p = c.problem;
     p.dtype = DType::f64;

@@ -1,7 +1,6 @@
 #include <gtest/gtest.h>
 
 #include "attention_harness.h"
-#include "instruction_sets.h"
 
 namespace fovea {
 namespace {
@@ -48,8 +47,7 @@ class AttentionContainment : public testing::TestWithParam<std::tuple<Containmen
   void of_infinity() const;
   void of_what_lies_behind() const;
   void on_each_instruction_set(void (AttentionContainment::*check)() const) const {
-    if (backend() != Backend::cpu) return (this->*check)();
-    harness::for_each_instruction_set([&] { (this->*check)(); });
+    harness::for_each_variant(backend(), [&] { (this->*check)(); });
   }
 
   std::vector<Tensor> run(const Spill* spill) const {
@@ -182,7 +180,7 @@ TEST_P(AttentionContainment, OfWhatLiesBehindTheEnd) {
 
 INSTANTIATE_TEST_SUITE_P(Every, AttentionContainment,
                          testing::Combine(testing::ValuesIn(containments()),
-                                          testing::ValuesIn(harness::kArithmetics)),
+                                          testing::ValuesIn(harness::arithmetics())),
                          [](const auto& instance) {
                            return std::get<0>(instance.param).name + "_" +
                                   harness::name_of(std::get<1>(instance.param));
