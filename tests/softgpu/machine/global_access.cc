@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "machine/access.h"
+#include "machine/traffic.h"
+
+namespace softgpu {
+namespace {
+
+constexpr uint64_t kWritten8 = 0x0202020202020202;
+
+// Whether the states of `bytes` bytes all are byte_written.
+bool all_written(const uint8_t* state, uint32_t bytes) {
+  uint64_t differs = 0;
+  if (bytes % 8 != 0) {
+    for (uint32_t i = 0; i < bytes; ++i) differs |= state[i] ^ byte_written;
+    return differs == 0;
+  }
+  for (uint32_t i = 0; i < bytes; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, state + i, 8);
+    differs |= eight ^ kWritten8;
+  }
+  return differs == 0;
+}
+
+bool all_allocated(const uint8_t* state, uint32_t bytes) {
+  bool good = true;
+  for (uint32_t i = 0; i < bytes; ++i) good &= state[i] != byte_unallocated;
+  return good;
+}
+
+[[noreturn]] void refuse(const Machine& m, const Op& op, int lane, uint64_t address, uint32_t bytes) {
+  const GlobalMemory& memory = *m.memory;
+  if (!memory.allocated(address, bytes)) {
+    uint64_t first = address;
+    while (first < address + bytes - 1 && memory.allocated(first, 1)) ++first;
+    m.fault(op, lane, "out of bounds",
+            fmt::format("{} bytes at {:#x}: {}", bytes, address, memory.describe(first)));
+  }
+  uint64_t first = address;
+  while (first < address + bytes - 1 && memory.written(first, 1)) ++first;
+  m.fault(op, lane, "uninitialised", memory.describe(first) + ", which nothing has written");
+}
+
+void locate_bytes(Machine& m, const Op& op, uint32_t mask, Direction direction, uint32_t bytes,
+                  Access& access) {
+  GlobalMemory& memory = *m.memory;
+  for_lanes(mask, [&](int i) {
+    const uint64_t offset = access.address[i] - memory.base;
+    if (offset >= memory.size || memory.size - offset < bytes) refuse(m, op, i, access.address[i], bytes);
+    uint8_t* state = memory.state + offset;
+    if (direction != Direction::write && !all_written(state, bytes))
+      refuse(m, op, i, access.address[i], bytes);
+    if (direction != Direction::read) {
+      if (!all_allocated(state, bytes)) refuse(m, op, i, access.address[i], bytes);
+      std::memset(state, byte_written, bytes);
+    }
+    access.at[i] = memory.data + offset;
+  });
+  access.contiguous = false;
+  if (direction != Direction::write) count_global(m.counters->global_loads, mask, access.address, bytes);
+  if (direction != Direction::read) count_global(m.counters->global_stores, mask, access.address, bytes);
+}
+
+}  // namespace
+
+void locate_global(Machine& m, const Op& op, uint32_t mask, Direction direction, Access& access) {
+  uint64_t low = 0;
+  for_lanes(mask, [&](int i) { low |= access.address[i]; });
+  if ((low & (op.bytes - 1)) != 0) {
+    for_lanes(mask, [&](int i) {
+      if ((access.address[i] & (op.bytes - 1)) != 0) {
+        m.fault(op, i, "misaligned",
+                fmt::format("address {:#x} is no multiple of {}", access.address[i], op.bytes));
+      }
+    });
+  }
+  locate_bytes(m, op, mask, direction, op.bytes, access);
+}
+
+void locate_global_bytes(Machine& m, const Op& op, uint32_t mask, uint32_t bytes, Access& access) {
+  locate_bytes(m, op, mask, Direction::read, bytes, access);
+}
+
+}  // namespace softgpu
