@@ -30,7 +30,7 @@ void read_source(Machine& m, const Op& op, uint32_t mask, PendingCopy& copy) {
     if (bytes > op.bytes)
       m.fault(op, first, "out of bounds",
               fmt::format("a source of {} bytes for a copy of {}", bytes, op.bytes));
-    for_lanes(same, [&](int i) { std::memset(copy.data[i], 0, 16); });
+    if (bytes < op.bytes) for_lanes(same, [&](int i) { std::memset(copy.data[i], 0, 16); });
     if (bytes == 0) continue;
     for_lanes(same, [&](int i) {
       if (source.address[i] % op.bytes != 0) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "machine/decoder.h"
 #include "machine/forms.h"
@@ -286,6 +287,14 @@ Op Decoder::start() const {
 }
 
 void Decoder::emit(const Op& op) {
+  if (op.bytes != 0) {
+    const auto size = static_cast<uint32_t>(std::countr_zero(static_cast<uint32_t>(op.bytes)));
+    const bool generic = op.space == Space::generic;
+    if (generic || op.space == Space::shared)
+      program_.shared_granule = std::min(program_.shared_granule, size);
+    if (generic || op.space == Space::global)
+      program_.global_granule = std::min(program_.global_granule, size);
+  }
   program_.ops.push_back(op);
   program_.function_of.push_back(&kernel_);
 }
