@@ -8,6 +8,7 @@
 #include "machine/decoder.h"
 #include "machine/forms.h"
 #include "machine/machine.h"
+#include "machine/registers.h"
 
 namespace softgpu {
 
@@ -87,19 +88,7 @@ uint32_t Decoder::allocate(uint32_t bytes) {
 
 void Decoder::place_registers() {
   allocate(8 * kLanes);  // scratch: where results go that nobody wants
-  registers_.resize(kernel_.registers.size());
-  uint32_t predicates = 0;
-  for (const auto& reg : kernel_.registers) predicates += reg.type == ptx::Type::pred ? 1 : 0;
-  uint32_t predicate = allocate((predicates * 4 + 255) / 256 * 256);
-  for (size_t i = 0; i < registers_.size(); ++i) {
-    const ptx::Type type = kernel_.registers[i].type;
-    if (type == ptx::Type::pred) {
-      registers_[i] = predicate;
-      predicate += 4;
-    } else {
-      registers_[i] = allocate(std::max(ptx::bytes(type), 2) * kLanes);
-    }
-  }
+  registers_ = softgpu::place_registers(kernel_, program_.register_bytes);
 }
 
 void Decoder::place_variables() {
