@@ -78,7 +78,7 @@ std::span<const AttentionBackend* const> attention_backends() {
   static const std::vector<const AttentionBackend*> backends = [] {
     std::vector<const AttentionBackend*> all = {&reference_attention_backend(), &naive_attention_backend(),
                                                 &cpu_attention_backend()};
-    if (built_with_cuda() && cuda_attention_backend) all.push_back(&cuda_attention_backend());
+    if (built_with_cuda()) all.push_back(&cuda_attention_backend());
     return all;
   }();
   return backends;

@@ -9,6 +9,6 @@ const AttentionBackend& reference_attention_backend();  ///< fp64, obvious: the 
 const AttentionBackend& naive_attention_backend();      ///< materialised scores, unfused: the baseline
 const AttentionBackend& cpu_attention_backend();        ///< tiled, online softmax
 /// Flash attention on the device; absent in builds without a CUDA compiler.
-[[gnu::weak]] const AttentionBackend& cuda_attention_backend();
+FOVEA_CUDA_ONLY const AttentionBackend& cuda_attention_backend();
 
 }  // namespace fovea
