@@ -26,7 +26,7 @@ template <class... Parameters, class... Arguments>
 void launch(const Execution& execution, std::string_view name, const LaunchShape& shape,
             void (*kernel)(Parameters...), Arguments&&... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
-  constexpr int64 kWithoutAsking = 48 * 1024;
+  constexpr int64 kWithoutAsking = 40 * 1024;  // 48 KiB with what a kernel itself declares
   const auto shared_bytes = static_cast<size_t>(shape.shared_bytes);
   remember_launch(name, shape.grid, shape.block, shared_bytes);
   if (shape.shared_bytes > kWithoutAsking)
