@@ -18,13 +18,13 @@ namespace {
 F32V constant(double x) { return hn::Set(F32(), static_cast<float>(x)); }
 
 /// Whether all that it wrote is finite.
-bool adamw_range(const AdamW& op, Range range) {
+bool adamw_range(const AdamW& op, double gradient_scale, Range range) {
   const float* gradient = op.gradient.data<float>() + range.begin;
   float* m = op.m.data<float>() + range.begin;
   float* v = op.v.data<float>() + range.begin;
   float* weight = op.weight.data<float>() + range.begin;
   const double t = static_cast<double>(op.step);
-  const F32V scale = constant(op.gradient_scale), epsilon = constant(op.epsilon);
+  const F32V scale = constant(gradient_scale), epsilon = constant(op.epsilon);
   const F32V beta1 = constant(op.beta1), one_less_beta1 = constant(1 - op.beta1);
   const F32V beta2 = constant(op.beta2), one_less_beta2 = constant(1 - op.beta2);
   // the corrections of the moments' bias, folded into constants: lr / (1 - beta1^t) and 1 / (1 - beta2^t)
@@ -70,14 +70,19 @@ int64 parts_of(const AdamW& op) { return ceil_div(op.weight.size(0), kBlock); }
 int64 scratch_bytes(const AdamW& op) { return scratch_size<bool>(parts_of(op)); }
 
 void run(Execution& execution, const AdamW& op) {
+  if (!goes(op)) return;
+  const double scale = whole_scale(op);
   const int64 n = op.weight.size(0), parts = parts_of(op);
   bool* finite = execution.scratch<bool>(parts);
   execution.parallel_for(parts, [&](int64 part, int) {
-    finite[part] = HWY_DYNAMIC_DISPATCH(adamw_range)(op, {part * kBlock, std::min(n, (part + 1) * kBlock)});
+    const Range range{part * kBlock, std::min(n, (part + 1) * kBlock)};
+    finite[part] = HWY_DYNAMIC_DISPATCH(adamw_range)(op, scale, range);
   });
   if (op.finite && !std::all_of(finite, finite + parts, [](bool each) { return each; }))
     op.finite->set(false);
 }
+
+void run(Execution& execution, const UpdateGate& op) { reference::run(execution, op); }
 
 }  // namespace cpu
 }  // namespace fovea

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/adamw/backends.h"
@@ -5,10 +6,12 @@
 namespace fovea::reference {
 
 void run(Execution&, const AdamW& op) {
+  if (!goes(op)) return;
   const double t = static_cast<double>(op.step);
+  const double scale = whole_scale(op);
   bool finite = true;
   for (int64 i = 0; i < op.weight.size(0); ++i) {
-    const double g = load(op.gradient, {i}) * op.gradient_scale;
+    const double g = load(op.gradient, {i}) * scale;
     const double m = op.beta1 * load(op.m, {i}) + (1 - op.beta1) * g;
     const double v = op.beta2 * load(op.v, {i}) + (1 - op.beta2) * g * g;
     const double m_hat = m / (1 - std::pow(op.beta1, t)), v_hat = v / (1 - std::pow(op.beta2, t));
@@ -21,6 +24,12 @@ void run(Execution&, const AdamW& op) {
     if (op.compute_weight) store(op.compute_weight, {i}, w);
   }
   if (op.finite && !finite) op.finite->set(false);
+}
+
+void run(Execution&, const UpdateGate& op) {
+  const double norm = std::sqrt(*op.squares.data<double>());
+  *op.go.data<int32>() = std::isfinite(norm) && (!op.loss || std::isfinite(*op.loss.data<double>()));
+  *op.factor.data<double>() = op.clip > 0 ? std::min(1.0, op.clip / (norm + 1e-6)) : 1;
 }
 
 }  // namespace fovea::reference

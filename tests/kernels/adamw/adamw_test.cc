@@ -75,6 +75,81 @@ TEST(AdamW, SaysWhatIsNoLongerFinite) {
         }
 }
 
+/// The case with a factor and a flag as operands behind the others.
+Case gated_case(int64 n, const AdamW& settings, double factor, bool go) {
+  Case c = case_of(n, settings, true);
+  c.operands.push_back({"gradient_factor", DType::f64, {1}, Role::in, [=](int64) { return factor; }});
+  c.operands.push_back({"go", DType::i32, {1}, Role::in, [=](int64) { return go ? 1.0 : 0.0; }});
+  c.call = [settings](Stream& stream, const auto& v) {
+    AdamW op = settings;
+    op.gradient = v[kGradient];
+    op.m = v[kM];
+    op.v = v[kV];
+    op.weight = v[kWeight];
+    op.compute_weight = v[kComputeWeight];
+    op.gradient_factor = v[kComputeWeight + 1];
+    op.go = v[kComputeWeight + 2];
+    adamw(stream, op);
+  };
+  return c;
+}
+
+TEST(AdamW, AFactorInMemoryIsAFactorOfTheGradient) {
+  for (const Backend backend : {Backend::cpu, Backend::reference}) {
+    AdamW scaled = usual();
+    scaled.gradient_scale = 0.7 * 0.3;
+    const auto expected = harness::run(case_of(20'001, scaled, true), backend, 2);
+    const auto actual = harness::run(gated_case(20'001, usual(), 0.3, true), backend, 2);
+    for (const size_t i : {kM, kV, kWeight, kComputeWeight})
+      EXPECT_TRUE(expected[i].bits() == actual[i].bits()) << name_of(backend) << " " << i;
+  }
+}
+
+TEST(AdamW, WhereTheFlagIsDownNothingIsWritten) {
+  for (const Backend backend : {Backend::cpu, Backend::reference}) {
+    AdamW op = usual();
+    op.finite.emplace();
+    op.finite->set(true);
+    const Case c = gated_case(20'001, op, std::nan(""), false);
+    const auto before = harness::make_operands(c, backend), after = harness::run(c, backend, 2);
+    for (const size_t i : {kM, kV, kWeight, kComputeWeight})
+      EXPECT_TRUE(before[i].bits() == after[i].bits()) << name_of(backend) << " " << i;
+    EXPECT_TRUE(op.finite->get());
+  }
+}
+
+TEST(UpdateGate, ClipsByTheNormAndStopsWhatIsNotFinite) {
+  struct Expected {
+    double squares, loss, clip, factor;
+    bool go;
+  };
+  const double inf = HUGE_VAL, nan = std::nan("");
+  for (const Backend backend : {Backend::cpu, Backend::reference})
+    for (const Expected& e :
+         {Expected{4, 1, 0, 1, true}, Expected{4, 1, 1, 1 / (2 + 1e-6), true}, Expected{4, 1, 5, 1, true},
+          Expected{0, 1, 1, 1, true}, Expected{1e300, 1, 1, 1 / (1e150 + 1e-6), true},
+          Expected{inf, 1, 1, 0, false}, Expected{nan, 1, 0, 1, false}, Expected{4, nan, 0, 1, false},
+          Expected{4, -inf, 5, 1, false}})
+      for (const bool has_loss : {true, false}) {
+        const auto one = [](double value) { return [=](int64) { return value; }; };
+        const Case c{.operands = {{"squares", DType::f64, {1}, Role::in, one(e.squares)},
+                                  {"loss", DType::f64, {1}, Role::in, one(e.loss)},
+                                  {"factor", DType::f64, {1}, Role::out},
+                                  {"go", DType::i32, {1}, Role::out}},
+                     .call = [&](Stream& stream, const auto& v) {
+                       gate_update(stream, {.squares = v[0],
+                                            .loss = has_loss ? v[1] : View(),
+                                            .factor = v[2],
+                                            .go = v[3],
+                                            .clip = e.clip});
+                     }};
+        const auto out = harness::run(c, backend);
+        EXPECT_EQ(out[2].get(0), e.factor) << name_of(backend) << " " << e.squares;
+        EXPECT_EQ(out[3].get(0), !has_loss && std::isfinite(e.squares) ? 1 : e.go)
+            << name_of(backend) << " " << e.squares << " " << e.loss;
+      }
+}
+
 TEST(AdamW, TheComputeWeightIsTheRoundedWeight) {
   const auto tensors = harness::run(case_of(20'000, usual(), true), Backend::cpu, 2);
   for (int64 i = 0; i < 20'000; ++i)
