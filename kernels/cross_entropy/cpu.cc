@@ -1,4 +1,5 @@
 #include "kernels/cross_entropy/backends.h"
+#include "kernels/cross_entropy/chunk.h"
 #include "kernels/matmul/backends.h"
 #include "kernels/simd/parts.h"
 #include "kernels/simd/targets.h"
@@ -122,36 +123,12 @@ namespace {
 HWY_EXPORT(loss_rows);
 HWY_EXPORT(cap_rows);
 
-/// Rows whose logits are held at once: 64 MiB of them, since each chunk reads the weights and adds to their
-/// gradient; chunks of one size.
-int64 chunk_rows(const LinearCrossEntropy& op) {
-  const int64 N = op.hidden.size(0);
-  const int64 most = std::clamp<int64>((int64{1} << 24) / std::max<int64>(1, op.weight.size(0)), 64, 1024);
-  return std::min(N, round_up(ceil_div(N, std::max<int64>(1, ceil_div(N, most / 64 * 64))), 64));
-}
-
-/// The products over one chunk of rows; logits (rows, V) f32.
-struct Chunk {
-  MatMul logits, dhidden, dweight;
-  SumRows dbias;
-};
+/// 64 MiB of logits: each chunk reads the weights and adds to their gradient.
+int64 chunk_rows(const LinearCrossEntropy& op) { return chunk_rows(op, int64{1} << 24, 1024); }
 
 Chunk chunk_of(const LinearCrossEntropy& op, Range rows, float* logits) {
   const View x(logits, DType::f32, {rows.size(), op.weight.size(0)});
-  const View hidden = op.hidden.slice(rows);
-  Chunk chunk;
-  chunk.logits = {.a = hidden, .b = op.weight, .bias = op.bias, .c = x, .transpose_b = true};
-  // forward: logits = hidden weight^T + bias
-  if (op.dhidden) chunk.dhidden = {.a = x, .b = op.weight, .bias = {}, .c = op.dhidden.slice(rows)};
-  if (op.dweight)
-    chunk.dweight = {.a = x,
-                     .b = hidden,
-                     .bias = {},
-                     .c = op.dweight,
-                     .transpose_a = true,
-                     .accumulate = op.accumulate_dweight || rows.begin > 0};
-  if (op.dbias) chunk.dbias = {.dy = x, .dbias = op.dbias};
-  return chunk;
+  return chunk_of(op, rows, x, x);
 }
 
 int64 chunk_scratch(const LinearCrossEntropy& op, int64 rows, int threads) {
