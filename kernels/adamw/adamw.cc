@@ -32,7 +32,7 @@ void gate_update(Stream& stream, const UpdateGate& op) {
   expect(op.factor, "gate_update: factor", {1}, DType::f64);
   expect(op.go, "gate_update: go", {1}, DType::i32);
   const Work work{"gate_update", 0, 0, bytes_of(op.squares, op.loss, op.factor, op.go)};
-  enqueue_on_backend(stream, work, op, reference::run, cpu::run);
+  enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
 
 }  // namespace fovea

@@ -23,9 +23,9 @@ void run(Execution& execution, const UpdateGate& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const AdamW& op);
-[[gnu::weak]] void run(Execution& execution, const AdamW& op);
-[[gnu::weak]] void run(Execution& execution, const UpdateGate& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const AdamW& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const AdamW& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const UpdateGate& op);
 }  // namespace cuda
 
 }  // namespace fovea

@@ -94,14 +94,20 @@ class Execution {
     FOVEA_CHECK(device_, "an operation of the device on a stream of the host");
     return device_->queue;
   }
-  /// The readback gets this value of the device, a T, as it is once what was launched so far has run.
-  template <class T>
-  void read_back(const Readback<T>& readback, const void* value) {
+  /// f(T) is called with this value of the device, as it is once what was launched so far has run, when the
+  /// stream has come to it.
+  template <class T, class F>
+  void when_read(const void* value, F f) {
     static_assert(std::is_trivially_copyable_v<T>);
     const T* slot = static_cast<const T*>(queue().readback_slot(sizeof(T)));
     queue().copy(const_cast<T*>(slot), value, sizeof(T));
+    device_->arrivals.push_back([f = std::move(f), slot] { f(*slot); });
+  }
+  /// The readback gets this value.
+  template <class T>
+  void read_back(const Readback<T>& readback, const void* value) {
     readback.forget();
-    device_->arrivals.push_back([readback, slot] { readback.set(*slot); });
+    when_read<T>(value, [readback](const T& arrived) { readback.set(arrived); });
   }
 
  private:

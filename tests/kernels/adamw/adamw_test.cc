@@ -9,6 +9,7 @@ namespace fovea {
 namespace {
 
 using harness::Case;
+using harness::Operand;
 using harness::Role;
 using harness::Tensor;
 
@@ -61,7 +62,7 @@ TEST(AdamW, HasTheSameBitsAtAnyThreads) {
 }
 
 TEST(AdamW, SaysWhatIsNoLongerFinite) {
-  for (const Backend backend : {Backend::cpu, Backend::reference})
+  for (const Backend backend : {harness::backend_under_test(), Backend::reference})
     for (const int index : {kGradient, kM, kV, kWeight})
       for (const int64 bad : {int64{-1}, int64{0}, int64{20'000}})
         for (const double value : {std::nan(""), HUGE_VAL}) {
@@ -95,7 +96,7 @@ Case gated_case(int64 n, const AdamW& settings, double factor, bool go) {
 }
 
 TEST(AdamW, AFactorInMemoryIsAFactorOfTheGradient) {
-  for (const Backend backend : {Backend::cpu, Backend::reference}) {
+  for (const Backend backend : {harness::backend_under_test(), Backend::reference}) {
     AdamW scaled = usual();
     scaled.gradient_scale = 0.7 * 0.3;
     const auto expected = harness::run(case_of(20'001, scaled, true), backend, 2);
@@ -106,7 +107,7 @@ TEST(AdamW, AFactorInMemoryIsAFactorOfTheGradient) {
 }
 
 TEST(AdamW, WhereTheFlagIsDownNothingIsWritten) {
-  for (const Backend backend : {Backend::cpu, Backend::reference}) {
+  for (const Backend backend : {harness::backend_under_test(), Backend::reference}) {
     AdamW op = usual();
     op.finite.emplace();
     op.finite->set(true);
@@ -124,7 +125,7 @@ TEST(UpdateGate, ClipsByTheNormAndStopsWhatIsNotFinite) {
     bool go;
   };
   const double inf = HUGE_VAL, nan = std::nan("");
-  for (const Backend backend : {Backend::cpu, Backend::reference})
+  for (const Backend backend : {harness::backend_under_test(), Backend::reference})
     for (const Expected& e :
          {Expected{4, 1, 0, 1, true}, Expected{4, 1, 1, 1 / (2 + 1e-6), true}, Expected{4, 1, 5, 1, true},
           Expected{0, 1, 1, 1, true}, Expected{1e300, 1, 1, 1 / (1e150 + 1e-6), true},
@@ -151,14 +152,14 @@ TEST(UpdateGate, ClipsByTheNormAndStopsWhatIsNotFinite) {
 }
 
 TEST(AdamW, TheComputeWeightIsTheRoundedWeight) {
-  const auto tensors = harness::run(case_of(20'000, usual(), true), Backend::cpu, 2);
+  const auto tensors = harness::run(case_of(20'000, usual(), true), harness::backend_under_test(), 2);
   for (int64 i = 0; i < 20'000; ++i)
     ASSERT_EQ(tensors[kComputeWeight].get(i),
               static_cast<double>(to_f32(bf16(static_cast<float>(tensors[kWeight].get(i))))));
 }
 
 TEST(AdamW, TheFirstStepFromZeroMovesByTheLearningRate) {
-  for (Backend backend : {Backend::reference, Backend::cpu}) {
+  for (Backend backend : {Backend::reference, harness::backend_under_test()}) {
     Case c = case_of(5, {.lr = 0.01, .step = 1}, false);
     c.operands[kM].value = c.operands[kV].value = [](int64) { return 0.0; };
     c.operands[kWeight].value = [](int64) { return 2.0; };
@@ -171,29 +172,62 @@ TEST(AdamW, TheFirstStepFromZeroMovesByTheLearningRate) {
 /// Weight 1, gradients 1 then -2, lr 0.1, betas 0.9 and 0.95, epsilon 0.5, decay 0.5, worked by hand from the
 /// formula.
 TEST(AdamW, TwoStepsByHand) {
-  for (Backend backend : {Backend::reference, Backend::cpu}) {
-    const DType dtype = backend == Backend::reference ? DType::f64 : DType::f32;
-    Tensor gradient(dtype, {1}), m(dtype, {1}), v(dtype, {1}), weight(dtype, {1});
-    m.set(0, 0);
-    v.set(0, 0);
-    weight.set(0, 1);
-    Stream stream(backend);
+  for (Backend backend : {Backend::reference, harness::backend_under_test()}) {
+    double m = 0, v = 0, weight = 1;
     for (int64 step : {1, 2}) {
-      gradient.set(0, step == 1 ? 1 : -2);
-      adamw(stream, {.gradient = gradient,
-                     .m = m,
-                     .v = v,
-                     .weight = weight,
-                     .compute_weight = {},
-                     .lr = 0.1,
-                     .epsilon = 0.5,
-                     .decay = 0.5,
-                     .step = step});
+      Case c = case_of(1, {.lr = 0.1, .epsilon = 0.5, .decay = 0.5, .step = step}, false);
+      c.operands[kGradient].value = [step](int64) { return step == 1 ? 1.0 : -2.0; };
+      c.operands[kM].value = [m](int64) { return m; };
+      c.operands[kV].value = [v](int64) { return v; };
+      c.operands[kWeight].value = [weight](int64) { return weight; };
+      const auto after = harness::run(c, backend);
+      m = after[kM].get(0);
+      v = after[kV].get(0);
+      weight = after[kWeight].get(0);
     }
     const double first = 0.95 - 0.1 * 1 / (1 + 0.5);  // both moments correct to 1
     const double second = first * 0.95 - 0.1 * (-0.11 / 0.19) / (std::sqrt(0.2475 / 0.0975) + 0.5);
-    EXPECT_NEAR(weight.get(0), second, 1e-6) << name_of(backend);
+    EXPECT_NEAR(weight, second, 1e-6) << name_of(backend);
   }
+}
+
+/// Each way in which operands may lie to accesses of 16 bytes, at both ends.
+TEST(AdamW, OperandsMayLieAnywhere) {
+  const auto expected = harness::run(case_of(41, usual(), true), harness::backend_under_test());
+  for (int64 offset = 0; offset < 4; ++offset)
+    for (const int64 other : {offset, int64{0}}) {
+      Case c = case_of(41, usual(), true);
+      for (Operand& operand : c.operands) operand.layout = {0, offset};
+      c.operands[kV].layout = {0, other};
+      const auto actual = harness::run(c, harness::backend_under_test());
+      for (const size_t i : {kM, kV, kWeight, kComputeWeight})
+        EXPECT_TRUE(expected[i].bits() == actual[i].bits()) << offset << " " << other << " " << i;
+    }
+}
+
+/// Groups of parameters are updated one after another with one readback.
+TEST(AdamW, OneReadbackSpeaksForSeveralUpdates) {
+  for (const Backend backend : {harness::backend_under_test(), Backend::reference})
+    for (const int64 bad : {-1, 0, 1, 2}) {
+      Readback<bool> finite;
+      finite.set(true);
+      Case c = case_of(9, usual(), false);
+      c.operands[kGradient].value = [bad](int64 i) { return bad == i / 3 ? std::nan("") : 0.5; };
+      c.call = [finite](Stream& stream, const auto& v) {
+        for (int64 part = 0; part < 3; ++part) {
+          const Range range{3 * part, 3 * part + 3};
+          AdamW op = usual();
+          op.gradient = v[kGradient].slice(range);
+          op.m = v[kM].slice(range);
+          op.v = v[kV].slice(range);
+          op.weight = v[kWeight].slice(range);
+          op.finite = finite;
+          adamw(stream, op);
+        }
+      };
+      harness::run(c, backend);
+      EXPECT_EQ(finite.get(), bad < 0) << name_of(backend) << " " << bad;
+    }
 }
 
 TEST(AdamWDeathTest, OperandsThatDoNotFitAbort) {
