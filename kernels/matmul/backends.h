@@ -27,10 +27,16 @@ void add_rows(Execution& execution, const SumRows& op, float* scratch);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const MatMul& op);
-[[gnu::weak]] int64 scratch_bytes(const SumRows& op);
-[[gnu::weak]] void run(Execution& execution, const MatMul& op);
-[[gnu::weak]] void run(Execution& execution, const SumRows& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const MatMul& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const SumRows& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const MatMul& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const SumRows& op);
+
+// Pieces of another operation, which gives them scratch: so many bytes.
+int64 multiply_scratch(const MatMul& op);
+void multiply(Execution& execution, const MatMul& op, std::byte* scratch);
+int64 add_rows_scratch(const SumRows& op);
+void add_rows(Execution& execution, const SumRows& op, std::byte* scratch);
 }  // namespace cuda
 
 }  // namespace fovea

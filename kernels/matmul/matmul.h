@@ -9,7 +9,9 @@ namespace fovea {
 /// op(a) (M, K), op(b) (K, N), c (M, N), bias (N) or absent; rows may be strided. a and b share a dtype f32 |
 /// bf16 (f64 on the reference backend); c is f32 or that dtype; the sum over K is f32. bias is f32 or as a.
 /// Cut into panels that depend on the shape alone, each one single-threaded library call, or, of bf16, in a
-/// way that no sum depends on (pairs.h), so that threads do not change the bits.
+/// way that no sum depends on (pairs.h), so that threads do not change the bits. On a device it is cuBLASLt's
+/// (cublaslt.h): the bits depend on the card, the shape and the alignment, and a bf16 c takes an f32 bias
+/// rounded to bf16, which is all that the library can add as it stores c.
 struct MatMul {
   View a, b, bias;  // in
   View c;           // out
