@@ -18,10 +18,10 @@ void run(Execution& execution, const LinearLogits& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const LinearCrossEntropy& op);
-[[gnu::weak]] int64 scratch_bytes(const LinearLogits& op);
-[[gnu::weak]] void run(Execution& execution, const LinearCrossEntropy& op);
-[[gnu::weak]] void run(Execution& execution, const LinearLogits& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const LinearCrossEntropy& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const LinearLogits& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const LinearCrossEntropy& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const LinearLogits& op);
 }  // namespace cuda
 
 }  // namespace fovea
