@@ -8,7 +8,14 @@ namespace fovea {
 struct Sum {
   View x;
   bool squares = false;
-  Readback<double> result;
+  std::optional<Readback<double>> result;
+  View total;  // (1) f64, may be absent
+
+  /// Of implementations on the host.
+  void finish(double sum) const {
+    if (result) result->set(sum);
+    if (total) *total.data<double>() = sum;
+  }
 };
 struct AddInto {
   View y, x;

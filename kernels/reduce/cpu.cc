@@ -121,7 +121,7 @@ void run(Execution& execution, const Sum& op) {
       parts, [&](int64 part, int) { sums[part] = HWY_DYNAMIC_DISPATCH(sum_range)(op, block(part, n)); });
   for (int64 step = 1; step < parts; step *= 2)
     for (int64 part = 0; part + step < parts; part += 2 * step) sums[part] += sums[part + step];
-  op.result.set(parts > 0 ? sums[0] : 0);
+  op.finish(parts > 0 ? sums[0] : 0);
 }
 
 void run(Execution& execution, const AddInto& op) {

@@ -13,11 +13,12 @@ void expect_flat(const View& view, std::string_view name) {
   FOVEA_CHECK(view.dtype() != DType::i32, "{} is {}, wanted a floating-point dtype", name, view.describe());
 }
 
-void enqueue_sum(Stream& stream, const View& x, bool squares, const Readback<double>& result) {
-  const std::string_view name = squares ? "sum_of_squares" : "sum";
+void enqueue_sum(Stream& stream, const Sum& op) {
+  const std::string_view name = op.squares ? "sum_of_squares" : "sum";
+  const View& x = op.x;
   expect_flat(x, name);
-  const Sum op{.x = x, .squares = squares, .result = result};
-  const Work work{name, (squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)),
+  if (op.total) expect(op.total, "sum: total", {1}, DType::f64);
+  const Work work{name, (op.squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)),
                   scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes), bytes_of(x)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }
@@ -25,7 +26,10 @@ void enqueue_sum(Stream& stream, const View& x, bool squares, const Readback<dou
 }  // namespace
 
 void sum_of_squares(Stream& stream, const View& x, const Readback<double>& result) {
-  enqueue_sum(stream, x, true, result);
+  enqueue_sum(stream, {.x = x, .squares = true, .result = result});
+}
+void sum_of_squares(Stream& stream, const View& x, const View& total) {
+  enqueue_sum(stream, {.x = x, .squares = true, .total = total});
 }
 Readback<double> sum_of_squares(Stream& stream, const View& x) {
   Readback<double> result;
@@ -34,8 +38,9 @@ Readback<double> sum_of_squares(Stream& stream, const View& x) {
 }
 
 void sum(Stream& stream, const View& x, const Readback<double>& result) {
-  enqueue_sum(stream, x, false, result);
+  enqueue_sum(stream, {.x = x, .result = result});
 }
+void sum(Stream& stream, const View& x, const View& total) { enqueue_sum(stream, {.x = x, .total = total}); }
 Readback<double> sum(Stream& stream, const View& x) {
   Readback<double> result;
   sum(stream, x, result);

@@ -8,7 +8,7 @@ void run(Execution&, const Sum& op) {
     const double x = load(op.x, {i});
     sum += op.squares ? x * x : x;
   }
-  op.result.set(sum);
+  op.finish(sum);
 }
 
 void run(Execution&, const AddInto& op) {

@@ -214,7 +214,7 @@ inline void call_on(Stream& stream, const Case& c, const std::vector<Tensor>& te
 
 /// Runs the case with poisoned outputs, gaps and scratch and returns all its operands as it leaves them;
 /// inputs and gaps must be as they were.
-inline std::vector<Tensor> run(const Case& c, Backend backend, int threads = 1,
+inline std::vector<Tensor> run(const Case& c, Backend backend = backend_under_test(), int threads = 1,
                                Stream::Mode mode = Stream::Mode::immediate) {
   std::vector<Tensor> tensors = make_operands(c, backend);
   std::vector<std::vector<std::byte>> before;
@@ -228,6 +228,25 @@ inline std::vector<Tensor> run(const Case& c, Backend backend, int threads = 1,
     }
     EXPECT_TRUE(tensors[i].gaps_untouched()) << c.operands[i].name << ": written outside of its elements";
   }
+  return tensors;
+}
+
+/// One operand, by index, that is the same memory as another.
+struct Alias {
+  size_t operand, other;
+};
+/// The operands of the case as a call leaves them in which some are others: results lie where `other` is.
+inline std::vector<Tensor> run_in_place(const Case& c, const std::vector<Alias>& aliases) {
+  Case in_place = c;
+  in_place.call = [&](Stream& stream, const std::vector<View>& views) {
+    std::vector<View> aliased = views;
+    for (const Alias& alias : aliases) aliased[alias.operand] = views[alias.other];
+    c.call(stream, aliased);
+  };
+  std::vector<Tensor> tensors = make_operands(c, backend_under_test());
+  Stream stream(backend_under_test());
+  stream.poison_scratch(true);
+  call_on(stream, in_place, tensors);
   return tensors;
 }
 

@@ -81,7 +81,7 @@ TEST(Activation, IsAccurateFarIntoItsTails) {
     Case c = backward({.N = 1, .C = kPoints, .kind = kind});
     c.operands[0].value = [](int64 i) { return -12 + 24 * static_cast<double>(i) / (kPoints - 1); };
     for (size_t i : {1, 2}) c.operands[i].value = [](int64) { return 1.0; };
-    const auto actual = harness::run(c, Backend::cpu), expected = harness::run(c, Backend::reference);
+    const auto actual = harness::run(c), expected = harness::run(c, Backend::reference);
     for (size_t operand : {3, 4})
       for (int64 i = 0; i < kPoints; ++i) {
         // The exponent's rounding counts |x|^2 / 2 times; slopes cancel near their zero, and the oracle's 1 +
@@ -102,7 +102,7 @@ TEST(Activation, LargeInputsStayFinite) {
     const std::vector<double> points = {-3e38, -1e20, -200, -88.5, -87.5, 87.5, 88.5, 200, 1e20, 3e38};
     c.operands[0].value = [&](int64 i) { return points[static_cast<size_t>(i)]; };
     for (size_t i : {1, 2}) c.operands[i].value = [](int64) { return 1.0; };
-    const auto t = harness::run(c, Backend::cpu);
+    const auto t = harness::run(c);
     for (int64 i = 0; i < 10; ++i) {
       const double x = t[0].get(i);
       EXPECT_NEAR(t[3].get(i), x > 0, 1e-30) << static_cast<int>(kind) << " at " << x;
@@ -115,7 +115,7 @@ TEST(Activation, KnownValues) {
   // silu(1), relu(1), gelu(1) = Phi(1), and gelu_tanh(1) as transformers' gelu_new gives it.
   const double expected[] = {0.7310585786, 1, 0.8413447461, 0.8411919906};
   for (ActivationKind kind : kKinds)
-    for (Backend backend : {Backend::cpu, Backend::reference}) {
+    for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
       Case c = forward({.N = 1, .C = 1, .kind = kind, .gated = false});
       c.operands[0].value = [](int64) { return 1.0; };
       EXPECT_NEAR(harness::run(c, backend)[2].get(0), expected[static_cast<size_t>(kind)], 1e-7);
@@ -126,7 +126,7 @@ TEST(Activation, ANaNStaysWhereItIs) {
   for (ActivationKind kind : kKinds) {
     Case c = backward({.N = 1, .C = 21, .kind = kind});
     c.operands[0].value = [](int64 i) { return i == 20 || i == 3 ? std::nan("") : 0.5; };
-    const auto t = harness::run(c, Backend::cpu);
+    const auto t = harness::run(c);
     for (int64 i = 0; i < 21; ++i)
       EXPECT_EQ(std::isnan(t[4].get(i)), i == 20 || i == 3) << static_cast<int>(kind);
   }
@@ -166,10 +166,8 @@ TEST(Activation, BackwardMayOverwriteItsInputs) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (size_t target : {0, 2}) {  // dgate over gate or dout; dup over up
       const Case c = backward({.N = 3, .C = 600, .kind = ActivationKind::gelu, .dtype = dtype});
-      const auto apart = harness::run(c, Backend::cpu);
-      auto t = harness::make_operands(c, Backend::cpu);
-      Stream stream(Backend::cpu);
-      c.call(stream, {t[0], t[1], t[2], t[target], t[1]});
+      const auto apart = harness::run(c);
+      const auto t = harness::run_in_place(c, {{3, target}, {4, 1}});
       EXPECT_EQ(t[target].bits(), apart[3].bits());
       EXPECT_EQ(t[1].bits(), apart[4].bits());
     }

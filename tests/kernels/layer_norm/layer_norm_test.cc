@@ -131,12 +131,8 @@ TEST(LayerNorm, GradientsMatchFiniteDifferences) {
 TEST(LayerNorm, BackwardMayOverwriteItsGradient) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Case c = backward({.N = 9, .C = 45, .x = dtype, .y = dtype});
-    const auto apart = harness::run(c, Backend::cpu);
-    auto together = harness::make_operands(c, Backend::cpu);
-    auto views = harness::views_of(together);
-    views[5] = views[4];
-    Stream stream(Backend::cpu);
-    c.call(stream, views);
+    const auto apart = harness::run(c);
+    const auto together = harness::run_in_place(c, {{5, 4}});
     EXPECT_EQ(together[4].bits(), apart[5].bits());
     EXPECT_EQ(together[6].bits(), apart[6].bits());
     EXPECT_EQ(together[7].bits(), apart[7].bits());
@@ -147,30 +143,33 @@ TEST(LayerNorm, AMeanFarFromZeroCostsNoPrecision) {
   // The variance is taken about the mean: by mean(x^2) - mean^2 nothing of it would be left in f32.
   Case c = forward({.N = 3, .C = 64, .bias = false});
   c.operands[0].value = [](int64 i) { return 4096 + static_cast<double>(i % 5) / 4; };
-  const auto actual = harness::run(c, Backend::cpu), expected = harness::run(c, Backend::reference);
+  const auto actual = harness::run(c), expected = harness::run(c, Backend::reference);
   harness::expect_close(actual[5], expected[5], {.sums = 32}, "inverse_deviation");
 }
 
 TEST(LayerNorm, NormalisesByItsDefinition) {
-  Tensor x(DType::f32, {1, 2}), weight(DType::f32, {2}), bias(DType::f32, {2}), y(DType::f32, {1, 2});
-  Tensor mean(DType::f32, {1}), r(DType::f32, {1});
-  for (int64 i : {0, 1}) {
-    x.set(i, i == 0 ? 1 : 5);
-    weight.set(i, 3);
-    bias.set(i, 0.5);
-  }
-  Stream stream(Backend::cpu);
-  layer_norm(
-      stream,
-      {.x = x, .weight = weight, .bias = bias, .y = y, .mean = mean, .inverse_deviation = r, .epsilon = 0});
-  EXPECT_EQ(mean.get(0), 3);
-  EXPECT_NEAR(r.get(0), 0.5, 1e-7);
-  EXPECT_NEAR(y.get(0), -2.5, 1e-6);
-  EXPECT_NEAR(y.get(1), 3.5, 1e-6);
+  Case c = forward({.N = 1, .C = 2});
+  c.operands[0].value = [](int64 i) { return i == 0 ? 1 : 5; };
+  c.operands[1].value = [](int64) { return 3; };
+  c.operands[2].value = [](int64) { return 0.5; };
+  c.call = [](Stream& stream, const std::vector<View>& v) {
+    layer_norm(stream, {.x = v[0],
+                        .weight = v[1],
+                        .bias = v[2],
+                        .y = v[3],
+                        .mean = v[4],
+                        .inverse_deviation = v[5],
+                        .epsilon = 0});
+  };
+  const auto t = harness::run(c);
+  EXPECT_EQ(t[4].get(0), 3);
+  EXPECT_NEAR(t[5].get(0), 0.5, 1e-7);
+  EXPECT_NEAR(t[3].get(0), -2.5, 1e-6);
+  EXPECT_NEAR(t[3].get(1), 3.5, 1e-6);
 }
 
 TEST(LayerNorm, ANaNStaysInItsRow) {
-  for (Backend backend : {Backend::cpu, Backend::reference}) {
+  for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
     Case c = forward({.N = 5, .C = 37});
     c.operands[0].value = [](int64 i) {
       return i == 2 * 37 + 36 ? std::nan("") : 1.0 + static_cast<double>(i % 3);

@@ -14,11 +14,6 @@ using harness::Tensor;
 
 constexpr int64 kLong = 300'001;  // several blocks and a ragged end
 
-Tensor normal(DType dtype, int64 n, harness::Layout layout = {}) {
-  Case c{.operands = {{"x", dtype, {n}, Role::in, nullptr, layout}}, .call = nullptr};
-  return std::move(harness::make_operands(c, Backend::cpu)[0]);
-}
-
 double exact_sum(const Tensor& x, bool squares) {
   long double sum = 0;
   for (int64 i = 0; i < x.elements(); ++i) {
@@ -28,50 +23,72 @@ double exact_sum(const Tensor& x, bool squares) {
   return static_cast<double>(sum);
 }
 
+/// Both sums over x (n), as the host reads them and where the operation leaves them.
+struct Sums {
+  Tensor x;
+  double squares, plain, squares_left, plain_left;
+};
+using Value = std::function<double(int64)>;
+
+Sums sums_of(DType dtype, int64 n, Backend backend = harness::backend_under_test(), int threads = 1,
+             const Value& value = nullptr, harness::Layout layout = {}) {
+  const Readback<double> squares, plain;
+  const Case c{.operands = {{"x", dtype, {n}, Role::in, value, layout},
+                            {"squares", DType::f64, {1}, Role::out},
+                            {"plain", DType::f64, {1}, Role::out}},
+               .call = [&](Stream& stream, const std::vector<View>& v) {
+                 sum_of_squares(stream, v[0], squares);
+                 sum(stream, v[0], plain);
+                 sum_of_squares(stream, v[0], v[1]);
+                 sum(stream, v[0], v[2]);
+               }};
+  std::vector<Tensor> tensors = harness::run(c, backend, threads);
+  const double squares_left = tensors[1].get(0), plain_left = tensors[2].get(0);
+  return {std::move(tensors[0]), squares.get(), plain.get(), squares_left, plain_left};
+}
+
 RC_GTEST_PROP(Reduce, SumsAreThoseOfTheirElements, ()) {
   const auto n = *rc::gen::inRange<int64>(0, 3000);
   const DType dtype = *rc::gen::element(DType::f32, DType::bf16, DType::f64);
-  const Backend backend = *rc::gen::element(Backend::reference, Backend::cpu);
-  const Tensor x = normal(dtype, n, {0, *rc::gen::inRange<int64>(0, 5)});
-  Stream stream(backend);
-  stream.poison_scratch(true);
-  const auto squares = sum_of_squares(stream, x), plain = sum(stream, x);
-  RC_ASSERT(std::abs(squares.get() - exact_sum(x, true)) <= 1e-13 * static_cast<double>(n));
-  RC_ASSERT(std::abs(plain.get() - exact_sum(x, false)) <= 1e-13 * static_cast<double>(n));
+  const Backend backend = *rc::gen::element(Backend::reference, harness::backend_under_test());
+  const Sums sums = sums_of(dtype, n, backend, 1, nullptr, {0, *rc::gen::inRange<int64>(0, 5)});
+  RC_ASSERT(std::abs(sums.squares - exact_sum(sums.x, true)) <= 1e-13 * static_cast<double>(n));
+  RC_ASSERT(std::abs(sums.plain - exact_sum(sums.x, false)) <= 1e-13 * static_cast<double>(n));
+  RC_ASSERT(sums.squares_left == sums.squares && sums.plain_left == sums.plain);
 }
 
 TEST(Reduce, LongSumsHaveTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16, DType::f64}) {
-    const Tensor x = normal(dtype, kLong);
-    Stream one(Backend::cpu);
-    const double expected = sum_of_squares(one, x).get();
-    EXPECT_NEAR(expected, exact_sum(x, true), 1e-9);
+    const Sums expected = sums_of(dtype, kLong);
+    EXPECT_NEAR(expected.squares, exact_sum(expected.x, true), 1e-9);
     for (int threads : {2, 3}) {
-      Stream stream(Backend::cpu, threads);
-      EXPECT_EQ(sum_of_squares(stream, x).get(), expected) << name_of(dtype) << " at " << threads;
-      EXPECT_EQ(sum(stream, x).get(), sum(one, x).get()) << name_of(dtype) << " at " << threads;
+      const Sums sums = sums_of(dtype, kLong, harness::backend_under_test(), threads);
+      EXPECT_EQ(sums.squares, expected.squares) << name_of(dtype) << " at " << threads;
+      EXPECT_EQ(sums.plain, expected.plain) << name_of(dtype) << " at " << threads;
     }
   }
 }
 
 TEST(Reduce, NothingIsReadBeforeTheStreamIsSynchronised) {
-  const Tensor x = normal(DType::f32, 100);
-  Stream stream(Backend::cpu, 1, Stream::Mode::deferred);
-  const auto result = sum(stream, x);
-  EXPECT_FALSE(result.ready());
-  stream.synchronize();
-  EXPECT_NEAR(result.get(), exact_sum(x, false), 1e-12);
+  const Readback<double> result;
+  bool early = true;
+  const Case c{.operands = {{"x", DType::f32, {100}}}, .call = [&](Stream& stream, const std::vector<View>& v) {
+                 sum(stream, v[0], result);
+                 early = result.ready();
+               }};
+  const auto tensors = harness::run(c, harness::backend_under_test(), 1, Stream::Mode::deferred);
+  EXPECT_FALSE(early);
+  EXPECT_NEAR(result.get(), exact_sum(tensors[0], false), 1e-12);
 }
 
 TEST(Reduce, NonFiniteElementsShow) {
   for (DType dtype : {DType::f32, DType::bf16, DType::f64})
     for (int64 at : {int64{0}, int64{4097}, kLong - 1})
       for (double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-        Tensor x = normal(dtype, kLong);
-        x.set(at, bad);
-        Stream stream(Backend::cpu, 2);
-        EXPECT_FALSE(std::isfinite(sum_of_squares(stream, x).get())) << name_of(dtype) << " at " << at;
-        EXPECT_FALSE(std::isfinite(sum(stream, x).get())) << name_of(dtype) << " at " << at;
+        const Sums sums = sums_of(dtype, kLong, harness::backend_under_test(), 2,
+                                  [=](int64 i) { return i == at ? bad : static_cast<double>(i % 7); });
+        EXPECT_FALSE(std::isfinite(sums.squares)) << name_of(dtype) << " at " << at;
+        EXPECT_FALSE(std::isfinite(sums.plain)) << name_of(dtype) << " at " << at;
       }
 }
 
@@ -91,7 +108,7 @@ TEST(Reduce, ConvertRoundsToNearest) {
       for (int64 n : {int64{0}, int64{31}, int64{40'007}}) {
         const Case c{.operands = {{"y", to, {n}, Role::out, nullptr, {0, 1}}, {"x", from, {n}}},
                      .call = [](Stream& stream, const auto& v) { convert(stream, v[0], v[1]); }};
-        const auto tensors = harness::run(c, Backend::cpu, 2);
+        const auto tensors = harness::run(c, harness::backend_under_test(), 2);
         Tensor rounded(to, {1});
         for (int64 i = 0; i < n; ++i) {
           rounded.set(0, tensors[1].get(i));
@@ -105,14 +122,14 @@ TEST(Reduce, FillZeroFillsAllAndNoMore) {
     for (int64 n : {int64{0}, int64{7}, kLong}) {
       const Case c{.operands = {{"y", dtype, {n}, Role::out, nullptr, {0, 3}}},
                    .call = [](Stream& stream, const auto& v) { fill_zero(stream, v[0]); }};
-      const auto tensors = harness::run(c, Backend::cpu, 2);
+      const auto tensors = harness::run(c, harness::backend_under_test(), 2);
       const auto bits = tensors[0].bits();
       EXPECT_TRUE(std::all_of(bits.begin(), bits.end(), [](std::byte b) { return b == std::byte{0}; }));
     }
 }
 
 TEST(ReduceDeathTest, OperandsThatDoNotFitAbort) {
-  const Tensor x = normal(DType::f32, 4), y = normal(DType::f32, 5), matrix(DType::f32, {2, 2});
+  const Tensor x(DType::f32, {4}), y(DType::f32, {5}), matrix(DType::f32, {2, 2});
   Stream stream(Backend::cpu);
   EXPECT_DEATH(add_into(stream, y, x), "add_into: x is f32 \\(4\\)");
   EXPECT_DEATH(sum(stream, matrix), "wanted \\(n\\)");

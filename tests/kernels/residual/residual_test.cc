@@ -46,7 +46,7 @@ Case backward(const Options& o) {
 }
 
 // Which elements of (N, C) are kept, seen through backward on ones.
-std::vector<bool> kept(Options o, Backend backend) {
+std::vector<bool> kept(Options o, Backend backend = harness::backend_under_test()) {
   Case c = backward(o);
   c.operands[0].value = [](int64) { return 1.0; };
   const auto t = harness::run(c, backend);
@@ -71,7 +71,7 @@ RC_GTEST_PROP(Residual, MatchesTheReference, ()) {
 }
 
 TEST(Residual, WithoutDropoutIsASum) {
-  const auto t = harness::run(forward({.N = 3, .C = 50}), Backend::cpu);
+  const auto t = harness::run(forward({.N = 3, .C = 50}));
   for (int64 i = 0; i < 150; ++i)
     EXPECT_EQ(t[2].get(i), static_cast<float>(t[0].get(i)) + static_cast<float>(t[1].get(i)));
 }
@@ -82,7 +82,7 @@ TEST(Residual, KeepsAsManyAsItShouldAndScalesThem) {
     Case c = forward({.N = kRows, .C = kColumns, .dropout = with_probability(probability)});
     c.operands[0].value = [](int64) { return 0.0; };
     c.operands[1].value = [](int64) { return 1.0; };
-    const auto t = harness::run(c, Backend::cpu);
+    const auto t = harness::run(c);
     double keeps = 0;
     for (int64 i = 0; i < kRows * kColumns; ++i) {
       const double out = t[2].get(i);
@@ -97,7 +97,7 @@ TEST(Residual, KeepsAsManyAsItShouldAndScalesThem) {
 // The documented coordinates, drawn by core/random.h itself.
 TEST(Residual, TheMaskIsAFunctionOfGlobalCoordinates) {
   const Options o{.N = 5, .C = 37, .dropout = with_probability(0.4f, 1000)};
-  const std::vector<bool> keep = kept(o, Backend::cpu);
+  const std::vector<bool> keep = kept(o);
   for (int64 i = 0; i < 5 * 37; ++i) {
     const uint64 element = 1000 * 37 + static_cast<uint64>(i);
     const double uniform = (o.dropout.random.bits(element / 4)[element % 4] >> 8) * 0x1p-24;
@@ -112,8 +112,8 @@ TEST(Residual, ForwardAndBackwardDrawTheSameMask) {
     Case c = forward(o);
     c.operands[0].value = [](int64) { return 0.0; };
     c.operands[1].value = [](int64) { return 2.0; };
-    const auto t = harness::run(c, Backend::cpu);
-    const std::vector<bool> keep = kept(o, Backend::cpu);
+    const auto t = harness::run(c);
+    const std::vector<bool> keep = kept(o);
     for (int64 i = 0; i < t[2].elements(); ++i) ASSERT_EQ(t[2].get(i) != 0, keep[static_cast<size_t>(i)]);
   }
 }
@@ -123,34 +123,35 @@ RC_GTEST_PROP(Residual, AnyPartitionOfTheRowsGivesTheSameBits, ()) {
   const int64 C = *rc::gen::inRange<int64>(1, 80);
   const int64 cut = *rc::gen::inRange<int64>(0, kRows + 1);
   const Options whole{.N = kRows, .C = C, .dropout = with_probability(0.5f, 3)};
-  const auto t = harness::run(forward(whole), Backend::cpu);
-  const Tensor out(DType::f32, {kRows, C});
-  Stream stream(Backend::cpu);
-  for (const Range rows : {Range{cut, kRows}, Range{0, cut}})
-    residual_add(stream, {.x = t[0].view().slice(rows),
-                          .y = t[1].view().slice(rows),
-                          .out = out.view().slice(rows),
-                          .dropout = with_probability(0.5f, 3 + static_cast<uint64>(rows.begin))});
-  RC_ASSERT(out.bits() == t[2].bits());
+  const Case at_once = forward(whole);
+  Case in_two = at_once;
+  in_two.call = [cut](Stream& stream, const std::vector<View>& v) {
+    for (const Range rows : {Range{cut, kRows}, Range{0, cut}})
+      residual_add(stream, {.x = v[0].slice(rows),
+                            .y = v[1].slice(rows),
+                            .out = v[2].slice(rows),
+                            .dropout = with_probability(0.5f, 3 + static_cast<uint64>(rows.begin))});
+  };
+  RC_ASSERT(harness::run(in_two)[2].bits() == harness::run(at_once)[2].bits());
 }
 
 TEST(Residual, DrawsTheSameMaskOnEveryInstructionSet) {
   const Options o{.N = 3, .C = 77, .y = DType::bf16, .dropout = with_probability(0.4f, 0xffffffff)};
   const std::vector<bool> keep = kept(o, Backend::reference);
   harness::for_each_instruction_set([&] {
-    EXPECT_EQ(kept(o, Backend::cpu), keep);
+    EXPECT_EQ(kept(o), keep);
     harness::expect_matches_reference(forward(o), {.sums = 1});
   });
 }
 
 TEST(Residual, OtherSeedsAndStreamsDrawOtherMasks) {
   Options o{.N = 4, .C = 64, .dropout = with_probability(0.5f)};
-  const std::vector<bool> keep = kept(o, Backend::cpu);
+  const std::vector<bool> keep = kept(o);
   o.dropout.random.stream += 1;
-  EXPECT_NE(kept(o, Backend::cpu), keep);
+  EXPECT_NE(kept(o), keep);
   o.dropout.random.stream -= 1;
   o.dropout.random.seed += 1;
-  EXPECT_NE(kept(o, Backend::cpu), keep);
+  EXPECT_NE(kept(o), keep);
 }
 
 TEST(Residual, HasTheSameBitsAtAnyThreads) {
@@ -178,10 +179,7 @@ TEST(Residual, GradientMatchesFiniteDifferences) {
 TEST(Residual, MayOverwriteX) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Case c = forward({.N = 7, .C = 1100, .x = dtype, .dropout = with_probability(0.2f)});
-    const auto t = harness::make_operands(c, Backend::cpu);
-    Stream stream(Backend::cpu);
-    c.call(stream, {t[0], t[1], t[0]});
-    EXPECT_EQ(t[0].bits(), harness::run(c, Backend::cpu)[2].bits());
+    EXPECT_EQ(harness::run_in_place(c, {{2, 0}})[0].bits(), harness::run(c)[2].bits());
   }
 }
 
@@ -189,8 +187,8 @@ TEST(Residual, ADroppedNaNIsDropped) {
   Options o{.N = 2, .C = 40, .dropout = with_probability(0.5f)};
   Case c = forward(o);
   c.operands[1].value = [](int64) { return std::nan(""); };
-  const std::vector<bool> keep = kept(o, Backend::cpu);
-  for (Backend backend : {Backend::cpu, Backend::reference}) {
+  const std::vector<bool> keep = kept(o);
+  for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
     const auto t = harness::run(c, backend);
     for (int64 i = 0; i < 80; ++i) EXPECT_EQ(std::isnan(t[2].get(i)), keep[static_cast<size_t>(i)]) << i;
   }

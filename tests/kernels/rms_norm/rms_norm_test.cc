@@ -123,30 +123,33 @@ TEST(RmsNorm, GradientsMatchFiniteDifferences) {
 TEST(RmsNorm, BackwardMayOverwriteItsGradient) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Case c = backward({.N = 9, .C = 45, .x = dtype, .y = dtype});
-    const auto apart = harness::run(c, Backend::cpu);
-    auto together = harness::make_operands(c, Backend::cpu);
-    Stream stream(Backend::cpu);
-    c.call(stream, {together[0], together[1], together[2], together[3], together[3], together[5]});
+    const auto apart = harness::run(c);
+    const auto together = harness::run_in_place(c, {{4, 3}});
     EXPECT_EQ(together[3].bits(), apart[4].bits());
     EXPECT_EQ(together[5].bits(), apart[5].bits());
   }
 }
 
 TEST(RmsNorm, NormalisesByItsDefinition) {
-  Tensor x(DType::f32, {1, 2}), weight(DType::f32, {2}), y(DType::f32, {1, 2}), r(DType::f32, {1});
-  x.set(0, 3);
-  x.set(1, 4);
-  weight.set(0, 2);
-  weight.set(1, -1);
-  Stream stream(Backend::cpu);
-  rms_norm(stream, {.x = x, .weight = weight, .y = y, .inverse_rms = r, .epsilon = 0, .weight_offset = 1});
-  EXPECT_NEAR(r.get(0), 1 / std::sqrt(12.5), 1e-7);
-  EXPECT_NEAR(y.get(0), 3 * 3 / std::sqrt(12.5), 1e-6);
-  EXPECT_EQ(y.get(1), 0);
+  Case c = forward({.N = 1, .C = 2});
+  c.operands[0].value = [](int64 i) { return i == 0 ? 3 : 4; };
+  c.operands[1].value = [](int64 i) { return i == 0 ? 2 : -1; };
+  c.call = [](Stream& stream, const std::vector<View>& v) {
+    rms_norm(stream, {.x = v[0],
+                      .weight = v[1],
+                      .y = v[2],
+                      .inverse_rms = v[3],
+                      .epsilon = 0,
+                      .weight_offset = 1});
+  };
+  const auto t = harness::run(c);
+  EXPECT_NEAR(t[3].get(0), 1 / std::sqrt(12.5), 1e-7);
+  EXPECT_NEAR(t[2].get(0), 3 * 3 / std::sqrt(12.5), 1e-6);
+  EXPECT_EQ(t[2].get(1), 0);
 }
 
 TEST(RmsNorm, ANaNStaysInItsRow) {
-  for (Backend backend : {Backend::cpu, Backend::reference}) {
+  for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
     Case c = forward({.N = 5, .C = 37});
     c.operands[0].value = [](int64 i) {
       return i == 2 * 37 + 36 ? std::nan("") : 1.0 + static_cast<double>(i % 3);

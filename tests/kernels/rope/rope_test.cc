@@ -97,12 +97,7 @@ TEST(Rope, HasTheSameBitsAtAnyThreadsAndInPlace) {
       const Case c =
           rotation({.N = 600, .H = 3, .planes = 11, .rest = 7, .dtype = dtype, .interleaved = interleaved});
       harness::expect_same_bits_at_any_threads(c);
-      auto in_place = harness::make_operands(c, Backend::cpu);
-      auto views = harness::views_of(in_place);
-      views[4] = views[0];
-      Stream stream(Backend::cpu, 2);
-      c.call(stream, views);
-      EXPECT_EQ(in_place[0].bits(), harness::run(c, Backend::cpu)[4].bits());
+      EXPECT_EQ(harness::run_in_place(c, {{4, 0}})[0].bits(), harness::run(c)[4].bits());
     }
 }
 
@@ -110,7 +105,7 @@ TEST(Rope, IsMultiplicationOfComplexNumbers) {
   for (bool interleaved : {false, true}) {
     const Options o{.N = 7, .H = 2, .planes = 5, .rest = 3, .interleaved = interleaved};
     Case c = rotation(o);
-    const auto t = harness::run(c, Backend::cpu);
+    const auto t = harness::run(c);
     const auto pair = [&](const Tensor& tensor, int64 head, int64 i) {
       const int64 first = head * o.D() + (interleaved ? 2 * i : i);
       return std::complex(tensor.get(first), tensor.get(first + (interleaved ? 1 : o.planes)));
@@ -130,7 +125,7 @@ TEST(Rope, IsMultiplicationOfComplexNumbers) {
 
 // The gradient of <dy, rope(x)> by x is rope(dy) backwards: the inverse of a rotation is its transpose.
 TEST(Rope, InverseIsTheTranspose) {
-  for (Backend backend : {Backend::reference, Backend::cpu})
+  for (Backend backend : {Backend::reference, harness::backend_under_test()})
     for (bool interleaved : {false, true}) {
       Options o{.N = 13, .H = 3, .planes = 6, .rest = 4, .interleaved = interleaved};
       const Case there = rotation(o);
@@ -143,7 +138,7 @@ TEST(Rope, InverseIsTheTranspose) {
         forward += dt[0].get(i) * t[4].get(i);
         backward += dt[4].get(i) * t[0].get(i);
       }
-      EXPECT_NEAR(forward, backward, backend == Backend::cpu ? 2e-5 : 1e-12);
+      EXPECT_NEAR(forward, backward, backend == Backend::reference ? 1e-12 : 2e-5);
 
       Case round_trip = back;
       round_trip.operands[0].value = [&](int64 i) { return t[4].get(i); };
@@ -171,17 +166,23 @@ TEST(Rope, GradientMatchesFiniteDifferences) {
 
 TEST(RopeTable, HoldsTheAnglesOfItsFrequencies) {
   constexpr int64 kLength = 4097, kPlanes = 8;
-  for (Backend backend : {Backend::cpu, Backend::reference}) {
-    const DType dtype = backend == Backend::cpu ? DType::f32 : DType::f64;
-    const double tolerance = backend == Backend::cpu ? 8e-8 : 1e-11;
-    const Tensor cosine(dtype, {kLength, kPlanes}), sine(dtype, {kLength, kPlanes});
-    Stream stream(backend, 2);
+  for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
+    const double tolerance = backend == Backend::reference ? 1e-11 : 8e-8;
     constexpr double kMultiplier = 1.25;
     std::vector<double> frequencies;
     for (int64 i = 0; i < kPlanes; ++i)
       frequencies.push_back(std::pow(500000.0, -static_cast<double>(i) / kPlanes));
-    rope_table(stream,
-               {.cosine = cosine, .sine = sine, .frequencies = frequencies, .multiplier = kMultiplier});
+    const auto tables = harness::run({.operands = {{"cosine", DType::f32, {kLength, kPlanes}, Role::out},
+                                                   {"sine", DType::f32, {kLength, kPlanes}, Role::out}},
+                                      .call =
+                                          [&](Stream& stream, const std::vector<View>& v) {
+                                            rope_table(stream, {.cosine = v[0],
+                                                                .sine = v[1],
+                                                                .frequencies = frequencies,
+                                                                .multiplier = kMultiplier});
+                                          }},
+                                     backend, 2);
+    const Tensor &cosine = tables[0], &sine = tables[1];
     for (int64 p : {int64{0}, int64{1}, int64{63}, int64{64}, kLength - 1})
       for (int64 i = 0; i < kPlanes; ++i) {
         const long double frequency =
@@ -195,7 +196,7 @@ TEST(RopeTable, HoldsTheAnglesOfItsFrequencies) {
 }
 
 TEST(RopeDeathTest, APositionBeyondTheTableAborts) {
-  for (Backend backend : {Backend::cpu, Backend::reference})
+  for (Backend backend : {harness::backend_under_test(), Backend::reference})
     for (double position : {double{kPositions}, -1.0}) {
       Case c = rotation({.N = 3, .H = 1, .planes = 2});
       c.operands[1].value = [=](int64 n) { return n == 2 ? position : 0; };
