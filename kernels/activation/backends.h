@@ -16,8 +16,8 @@ void run(Execution& execution, const ActivationBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] void run(Execution& execution, const Activation& op);
-[[gnu::weak]] void run(Execution& execution, const ActivationBackward& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const Activation& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const ActivationBackward& op);
 }  // namespace cuda
 
 }  // namespace fovea

@@ -16,9 +16,9 @@ void run(Execution& execution, const EmbeddingBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const EmbeddingBackward& op);
-[[gnu::weak]] void run(Execution& execution, const Embedding& op);
-[[gnu::weak]] void run(Execution& execution, const EmbeddingBackward& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const EmbeddingBackward& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const Embedding& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const EmbeddingBackward& op);
 }  // namespace cuda
 
 }  // namespace fovea

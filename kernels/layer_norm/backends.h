@@ -24,9 +24,9 @@ void run(Execution& execution, const LayerNormBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const LayerNormBackward& op);
-[[gnu::weak]] void run(Execution& execution, const LayerNorm& op);
-[[gnu::weak]] void run(Execution& execution, const LayerNormBackward& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const LayerNormBackward& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const LayerNorm& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const LayerNormBackward& op);
 }  // namespace cuda
 
 }  // namespace fovea

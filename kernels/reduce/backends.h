@@ -44,11 +44,11 @@ void run(Execution& execution, const Convert& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const Sum& op);
-[[gnu::weak]] void run(Execution& execution, const Sum& op);
-[[gnu::weak]] void run(Execution& execution, const AddInto& op);
-[[gnu::weak]] void run(Execution& execution, const MoveTowards& op);
-[[gnu::weak]] void run(Execution& execution, const Convert& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const Sum& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const Sum& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const AddInto& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const MoveTowards& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const Convert& op);
 }  // namespace cuda
 
 }  // namespace fovea

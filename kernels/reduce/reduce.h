@@ -5,8 +5,8 @@
 namespace fovea {
 
 /// sum of x^2 over a flat range x (n) f32 | bf16 | f64, in f64 by a tree whose shape depends on n alone.
-/// Non-finite values show in the result. It is read by the host, or stays where the stream computes: total (1)
-/// f64.
+/// Non-finite values show in the result. It is read by the host, or stays where the stream computes: total
+/// (1) f64.
 Readback<double> sum_of_squares(Stream& stream, const View& x);
 void sum_of_squares(Stream& stream, const View& x, const Readback<double>& result);
 void sum_of_squares(Stream& stream, const View& x, const View& total);

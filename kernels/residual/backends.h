@@ -16,8 +16,8 @@ void run(Execution& execution, const ResidualAddBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] void run(Execution& execution, const ResidualAdd& op);
-[[gnu::weak]] void run(Execution& execution, const ResidualAddBackward& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const ResidualAdd& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const ResidualAddBackward& op);
 }  // namespace cuda
 
 }  // namespace fovea

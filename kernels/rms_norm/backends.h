@@ -19,9 +19,9 @@ void run(Execution& execution, const RmsNormBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] int64 scratch_bytes(const RmsNormBackward& op);
-[[gnu::weak]] void run(Execution& execution, const RmsNorm& op);
-[[gnu::weak]] void run(Execution& execution, const RmsNormBackward& op);
+FOVEA_CUDA_ONLY int64 scratch_bytes(const RmsNormBackward& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const RmsNorm& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const RmsNormBackward& op);
 }  // namespace cuda
 
 }  // namespace fovea

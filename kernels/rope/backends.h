@@ -15,7 +15,8 @@ void run(Execution& execution, const Rope& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
-[[gnu::weak]] void run(Execution& execution, const Rope& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const Rope& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const RopeTable& op);
 }  // namespace cuda
 
 }  // namespace fovea

@@ -27,7 +27,7 @@ void rope_table(Stream& stream, const RopeTable& op) {
   expect(op.sine, "rope_table: sine", {op.cosine.size(0), op.cosine.size(1)}, op.cosine.dtype());
   expect_f32(stream, op.cosine, "rope_table: cosine");
   // Once per run and in f64 whatever the storage: every backend shares it.
-  enqueue_on_backend(stream, Work{"rope_table"}, op, reference::run, reference::run, nullptr);
+  enqueue_on_backend(stream, Work{"rope_table"}, op, reference::run, reference::run, cuda::run);
 }
 
 }  // namespace fovea

@@ -72,7 +72,8 @@ TEST(Reduce, LongSumsHaveTheSameBitsAtAnyThreads) {
 TEST(Reduce, NothingIsReadBeforeTheStreamIsSynchronised) {
   const Readback<double> result;
   bool early = true;
-  const Case c{.operands = {{"x", DType::f32, {100}}}, .call = [&](Stream& stream, const std::vector<View>& v) {
+  const Case c{.operands = {{"x", DType::f32, {100}}},
+               .call = [&](Stream& stream, const std::vector<View>& v) {
                  sum(stream, v[0], result);
                  early = result.ready();
                }};

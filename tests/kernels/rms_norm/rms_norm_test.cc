@@ -135,12 +135,8 @@ TEST(RmsNorm, NormalisesByItsDefinition) {
   c.operands[0].value = [](int64 i) { return i == 0 ? 3 : 4; };
   c.operands[1].value = [](int64 i) { return i == 0 ? 2 : -1; };
   c.call = [](Stream& stream, const std::vector<View>& v) {
-    rms_norm(stream, {.x = v[0],
-                      .weight = v[1],
-                      .y = v[2],
-                      .inverse_rms = v[3],
-                      .epsilon = 0,
-                      .weight_offset = 1});
+    rms_norm(stream,
+             {.x = v[0], .weight = v[1], .y = v[2], .inverse_rms = v[3], .epsilon = 0, .weight_offset = 1});
   };
   const auto t = harness::run(c);
   EXPECT_NEAR(t[3].get(0), 1 / std::sqrt(12.5), 1e-7);

@@ -172,16 +172,16 @@ TEST(RopeTable, HoldsTheAnglesOfItsFrequencies) {
     std::vector<double> frequencies;
     for (int64 i = 0; i < kPlanes; ++i)
       frequencies.push_back(std::pow(500000.0, -static_cast<double>(i) / kPlanes));
-    const auto tables = harness::run({.operands = {{"cosine", DType::f32, {kLength, kPlanes}, Role::out},
-                                                   {"sine", DType::f32, {kLength, kPlanes}, Role::out}},
-                                      .call =
-                                          [&](Stream& stream, const std::vector<View>& v) {
-                                            rope_table(stream, {.cosine = v[0],
-                                                                .sine = v[1],
-                                                                .frequencies = frequencies,
-                                                                .multiplier = kMultiplier});
-                                          }},
-                                     backend, 2);
+    const auto tables = harness::run(
+        {.operands = {{"cosine", DType::f32, {kLength, kPlanes}, Role::out},
+                      {"sine", DType::f32, {kLength, kPlanes}, Role::out}},
+         .call =
+             [&](Stream& stream, const std::vector<View>& v) {
+               rope_table(
+                   stream,
+                   {.cosine = v[0], .sine = v[1], .frequencies = frequencies, .multiplier = kMultiplier});
+             }},
+        backend, 2);
     const Tensor &cosine = tables[0], &sine = tables[1];
     for (int64 p : {int64{0}, int64{1}, int64{63}, int64{64}, kLength - 1})
       for (int64 i = 0; i < kPlanes; ++i) {
