@@ -13,7 +13,6 @@ using harness::Case;
 using harness::Layout;
 using harness::Role;
 using harness::Tensor;
-using harness::Tolerance;
 
 struct Options {
   int64 N = 1, C = 1;

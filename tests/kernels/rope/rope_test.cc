@@ -30,7 +30,8 @@ struct Options {
 // Operands: x positions cosine sine | y.
 Case rotation(const Options& o) {
   const auto angle = [planes = std::max<int64>(1, o.planes)](int64 i) {
-    return static_cast<double>(i / planes) *
+    const int64 position = i / planes;
+    return static_cast<double>(position) *
            std::pow(100.0, -static_cast<double>(i % planes) / static_cast<double>(planes));
   };
   return {
