@@ -1,5 +1,5 @@
-#include "kernels/cuda/add_parts.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/partial_rows.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/layer_norm/backends.h"
 
@@ -173,8 +173,8 @@ void run(Execution& execution, const LayerNormBackward& op) {
     launch(execution, "layer_norm_backward", block.shape(parts.count()), layer_norm_backward_kernel<X, Y>,
            backward);
   });
-  add_parts(execution, dweight, parts.count(), C, op.dweight.data<float>());
-  if (op.dbias) add_parts(execution, dbias, parts.count(), C, op.dbias.data<float>());
+  add_partial_rows(execution, dweight, parts.count(), C, op.dweight.data<float>());
+  if (op.dbias) add_partial_rows(execution, dbias, parts.count(), C, op.dbias.data<float>());
 }
 
 }  // namespace fovea::cuda

@@ -1,5 +1,5 @@
-#include "kernels/cuda/add_parts.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/partial_rows.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/rms_norm/backends.h"
 
@@ -146,7 +146,7 @@ void run(Execution& execution, const RmsNormBackward& op) {
     launch(execution, "rms_norm_backward", block.shape(parts.count()), rms_norm_backward_kernel<X, Y>,
            backward);
   });
-  add_parts(execution, dweight, parts.count(), C, op.dweight.data<float>());
+  add_partial_rows(execution, dweight, parts.count(), C, op.dweight.data<float>());
 }
 
 }  // namespace fovea::cuda

@@ -231,6 +231,18 @@ inline std::vector<Tensor> run(const Case& c, Backend backend = backend_under_te
   return tensors;
 }
 
+/// For death tests of what a kernel itself finds wrong with its operands: runs the case and says what became
+/// of it. A kernel on a device traps, which ends in an error, and in a device that this process cannot use
+/// any more.
+inline void run_to_its_end(const Case& c, Backend backend = backend_under_test()) {
+  try {
+    run(c, backend);
+  } catch (const UserError& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    std::_Exit(1);
+  }
+}
+
 /// One operand, by index, that is the same memory as another.
 struct Alias {
   size_t operand, other;

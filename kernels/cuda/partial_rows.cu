@@ -1,4 +1,4 @@
-#include "kernels/cuda/add_parts.h"
+#include "kernels/cuda/partial_rows.h"
 
 #include "kernels/cuda/launch.h"
 
@@ -9,7 +9,7 @@ constexpr int kColumns = 8,
               kMostLanes = 128;  // a block's columns: 32 bytes of each part; threads that share them
 
 __global__ void __launch_bounds__(kColumns* kMostLanes)
-    add_parts_kernel(const float* partial, int64 parts, int64 C, float* target) {
+    add_partial_rows_kernel(const float* partial, int64 parts, int64 C, float* target) {
   __shared__ float sums[kMostLanes][kColumns];
   const int64 c = int64{blockIdx.x} * kColumns + threadIdx.x;
   float sum = 0;
@@ -25,12 +25,13 @@ __global__ void __launch_bounds__(kColumns* kMostLanes)
 
 }  // namespace
 
-void add_parts(const Execution& execution, const float* partial, int64 parts, int64 C, float* target) {
+void add_partial_rows(const Execution& execution, const float* partial, int64 parts, int64 C, float* target) {
   if (parts == 0) return;
   unsigned lanes = 4;  // a power of two: of a whole warp at least
   while (lanes < kMostLanes && lanes < parts) lanes *= 2;
   const dim3 grid(static_cast<unsigned>(ceil_div(C, kColumns)));
-  launch(execution, "add_parts", {grid, dim3(kColumns, lanes)}, add_parts_kernel, partial, parts, C, target);
+  launch(execution, "add_partial_rows", {grid, dim3(kColumns, lanes)}, add_partial_rows_kernel, partial,
+         parts, C, target);
 }
 
 }  // namespace fovea::cuda
