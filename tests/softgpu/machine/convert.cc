@@ -106,12 +106,12 @@ double to_integral(double x, Round round) {
   return x;
 }
 
-// Rounded, then clamped; NaN becomes 0, and for 64 bits the most negative bit pattern.
+// Rounded, then clamped; NaN becomes 0, and where 64 bits take part the sign bit alone (PTX ISA, "cvt").
 template <class To, class From>
 To to_integer(From x, Round round) {
   const double value = to_integral(widened(x), round);
   if (std::isnan(value)) {
-    return sizeof(To) == 8 ? static_cast<To>(uint64_t{1} << 63) : To{0};
+    return sizeof(To) == 8 || sizeof(From) == 8 ? static_cast<To>(uint64_t{1} << (8 * sizeof(To) - 1)) : To{0};
   }
   constexpr auto low = static_cast<double>(std::numeric_limits<To>::min());
   constexpr auto high = static_cast<double>(std::numeric_limits<To>::max());
@@ -220,6 +220,7 @@ struct Pack {
 // cvt.rna.tf32.f32: to 10 bits of mantissa, ties away from zero.
 struct Tf32 {
   uint32_t operator()(uint32_t bits) const {
+    if ((bits & 0x7FFFFFFF) > 0x7F800000) return 0x7FFFFFFF;  // NaN
     const bool finite = (bits & 0x7F800000) != 0x7F800000;
     return finite ? (bits + 0x1000) & 0xFFFFE000 : bits;
   }

@@ -51,8 +51,9 @@ uint64_t masked(uint64_t bits, int width) { return width == 64 ? bits : bits & (
 
 Words integer_edges(int width) {
   Words edges{0, 1, 2, 3, 7, 31, 32, 33, 0x55, 0xAAAAAAAAAAAAAAAA, 0x0123456789ABCDEF};
-  for (const uint64_t bits : {~uint64_t{0}, ~uint64_t{1}, uint64_t{1} << (width - 1), (uint64_t{1} << (width - 1)) - 1,
-                              (uint64_t{1} << (width - 1)) + 1, uint64_t{1} << (width / 2)}) {
+  for (const uint64_t bits :
+       {~uint64_t{0}, ~uint64_t{1}, uint64_t{1} << (width - 1), (uint64_t{1} << (width - 1)) - 1,
+        (uint64_t{1} << (width - 1)) + 1, uint64_t{1} << (width / 2)}) {
     edges.push_back(bits);
   }
   for (uint64_t& edge : edges) edge = masked(edge, width);
@@ -63,8 +64,19 @@ Words float_edges(Format format) {
   const int m = format.mantissa_bits;
   const uint64_t infinity = ((uint64_t{1} << format.exponent_bits) - 1) << m;
   const uint64_t one = ((uint64_t{1} << (format.exponent_bits - 1)) - 1) << m;
-  Words edges{0,       1,        (uint64_t{1} << m) - 1, uint64_t{1} << m, one,     one + 1, one - 1, one + (uint64_t{1} << m),
-              one + (uint64_t{1} << (m - 1)), one - (uint64_t{1} << m), infinity - 1, infinity, infinity | 1,
+  Words edges{0,
+              1,
+              (uint64_t{1} << m) - 1,
+              uint64_t{1} << m,
+              one,
+              one + 1,
+              one - 1,
+              one + (uint64_t{1} << m),
+              one + (uint64_t{1} << (m - 1)),
+              one - (uint64_t{1} << m),
+              infinity - 1,
+              infinity,
+              infinity | 1,
               infinity | (uint64_t{1} << (m - 1))};
   const size_t positive = edges.size();
   for (size_t i = 0; i < positive; ++i) edges.push_back(edges[i] | (uint64_t{1} << (format.width() - 1)));
@@ -73,8 +85,9 @@ Words float_edges(Format format) {
 
 Words f64_edges() {
   Words edges;
-  for (const double value : {0.0, 1.0, 1.5, 2.0, 0.1, 1e300, 1e-300, 4.9e-324, 2.3e-308, HUGE_VAL, 0.5, 2.5, 3.5,
-                             2147483647.5, 4294967296.0, 9.3e18, 1.9e19, 65504.0, 65520.0, 3.5e38, 1e-46}) {
+  for (const double value :
+       {0.0, 1.0, 1.5,          2.0,          0.1,    1e300,  1e-300,  4.9e-324, 2.3e-308, HUGE_VAL, 0.5,
+        2.5, 3.5, 2147483647.5, 4294967296.0, 9.3e18, 1.9e19, 65504.0, 65520.0,  3.5e38,   1e-46}) {
     edges.push_back(from_double(value));
     edges.push_back(from_double(-value));
   }
@@ -99,7 +112,8 @@ Words edges_of(Meaning meaning) {
     Words edges = float_edges(*format);
     // Packed: each edge beside another one.
     if (width(meaning) == 2 * format->width()) {
-      for (size_t i = 0; i < edges.size(); ++i) edges[i] |= (edges[(i * 7 + 3) % edges.size()] & 0xFFFF) << 16;
+      for (size_t i = 0; i < edges.size(); ++i)
+        edges[i] |= (edges[(i * 7 + 3) % edges.size()] & 0xFFFF) << 16;
     }
     return edges;
   }
@@ -109,7 +123,9 @@ Words edges_of(Meaning meaning) {
 uint64_t random_of(Meaning meaning, Random& random) {
   if (meaning == Meaning::amount) return random() % 8 == 0 ? masked(random(), 32) : random() % 40;
   if (meaning == Meaning::f64) {
-    return random() % 4 == 0 ? random() : from_double(std::ldexp(static_cast<double>(random()) - 9.2e18, static_cast<int>(random() % 120) - 90));
+    return random() % 4 == 0 ? random()
+                             : from_double(std::ldexp(static_cast<double>(random()) - 9.2e18,
+                                                      static_cast<int>(random() % 120) - 90));
   }
   if (const auto format = format_of(meaning)) {
     const uint64_t low = random_float(random, *format);
@@ -139,7 +155,8 @@ std::vector<Words> operands_of(const OpcodeCase& test) {
   for (size_t n = 0; n < kRandom; ++n) {
     Words words;
     for (size_t i = 0; i < edges.size(); ++i) {
-      words.push_back(random() % 8 == 0 ? edges[i][random() % edges[i].size()] : random_of(test.inputs[i], random));
+      words.push_back(random() % 8 == 0 ? edges[i][random() % edges[i].size()]
+                                        : random_of(test.inputs[i], random));
     }
     operands.push_back(words);
   }
@@ -150,12 +167,14 @@ bool close(double expected, double got, const OpcodeCase& test) {
   if (std::isnan(expected) || std::isnan(got)) return std::isnan(expected) && std::isnan(got);
   if (std::isinf(expected) || std::isinf(got)) {
     // A result that overflows within the error may be either.
-    return expected == got || (test.relative > 0 && std::fabs(expected) >= 3.40282e38 && std::fabs(got) >= 3.40282e38 &&
-                               std::signbit(expected) == std::signbit(got));
+    return expected == got || (test.relative > 0 && std::fabs(expected) >= 3.40282e38 &&
+                               std::fabs(got) >= 3.40282e38 && std::signbit(expected) == std::signbit(got));
   }
-  if (test.relative == 0 && test.absolute == 0) return expected == got && std::signbit(expected) == std::signbit(got);
+  if (test.relative == 0 && test.absolute == 0)
+    return expected == got && std::signbit(expected) == std::signbit(got);
   const double smallest = 0x1p-149;  // one unit of a subnormal
-  return std::fabs(expected - got) <= std::max({test.relative * std::fabs(expected), test.absolute, smallest});
+  return std::fabs(expected - got) <=
+         std::max({test.relative * std::fabs(expected), test.absolute, smallest});
 }
 
 bool same(uint64_t expected, uint64_t got, Meaning meaning, const OpcodeCase& test) {
@@ -215,7 +234,8 @@ void check_case(const OpcodeCase& test) {
     const Words expected = test.oracle(operands[i]);
     for (size_t j = 0; j < test.outputs.size(); ++j) {
       if (same(expected[j], results[i][j], test.outputs[j], test)) continue;
-      ADD_FAILURE() << test.text << " of" << hex(operands[i]) << " is" << hex(results[i]) << ", not" << hex(expected);
+      ADD_FAILURE() << test.text << " of" << hex(operands[i]) << " is" << hex(results[i]) << ", not"
+                    << hex(expected);
       ++told;
       break;
     }
@@ -224,7 +244,8 @@ void check_case(const OpcodeCase& test) {
 
 std::string name_of(const OpcodeCase& test) {
   std::string name = test.text.substr(0, test.text.find(' '));
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 

@@ -35,13 +35,13 @@ struct OpcodeCase {
   std::vector<Meaning> inputs, outputs;
   /// The results for a thread's operands; bits above a register's do not count.
   std::function<Words(const Words&)> oracle;
-  /// Of floating-point results: what the manual allows, relative or absolute, whichever is more. 0: exact; any NaN equals
-  /// any NaN.
+  /// Of floating-point results: what the manual allows, relative or absolute, whichever is more. 0: exact;
+  /// any NaN equals any NaN.
   double relative = 0, absolute = 0;
 };
 
-/// Runs the instruction on edge values, in all pairs where there are two, and on random ones, and compares every
-/// thread.
+/// Runs the instruction on edge values, in all pairs where there are two, and on random ones, and compares
+/// every thread.
 void check_case(const OpcodeCase& test);
 
 /// The instruction as a test's name.

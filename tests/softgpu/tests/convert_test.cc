@@ -89,7 +89,8 @@ Cases floats_to_integer() {
   return cases;
 }
 
-// A 64-bit integer in a double, rounded to odd: the nearest double towards zero, its last bit set if it is not exact.
+// A 64-bit integer in a double, rounded to odd: the nearest double towards zero, its last bit set if it is
+// not exact.
 template <class From>
 double odd_double(From value) {
   const bool negative = std::is_signed_v<From> && value < From{0};
@@ -106,15 +107,16 @@ Cases integer_to_floats() {
   for (const Direction& d : kToFloat) {
     const auto way = d.rounding;
     const std::string stem = std::string("cvt.") + d.name;
-    cases.push_back(typed<float(From)>(stem + ".f32." + suffix<From>(), [=](From a) {
-      return to_float(narrow(odd_double(a), kF32, way));
-    }));
+    cases.push_back(typed<float(From)>(stem + ".f32." + suffix<From>(),
+                                       [=](From a) { return to_float(narrow(odd_double(a), kF32, way)); }));
   }
-  cases.push_back(typed<double(From)>("cvt.rn.f64." + suffix<From>(), [](From a) { return static_cast<double>(a); }));
+  cases.push_back(
+      typed<double(From)>("cvt.rn.f64." + suffix<From>(), [](From a) { return static_cast<double>(a); }));
   return cases;
 }
 
-OpcodeCase from_bits(const std::string& text, Meaning from, Meaning to, const std::function<uint64_t(uint64_t)>& oracle) {
+OpcodeCase from_bits(const std::string& text, Meaning from, Meaning to,
+                     const std::function<uint64_t(uint64_t)>& oracle) {
   OpcodeCase test{text + " %d0, %a0;", {from}, {to}, nullptr};
   test.oracle = [=](const Words& w) { return Words{oracle(w[0])}; };
   return test;
@@ -128,12 +130,10 @@ Cases between_floats() {
     const auto to = [=](Format format) {
       return [=](uint64_t a) { return narrow(widen(a, kF32), format, way); };
     };
-    cases.push_back(from_bits(stem + ".f16.f32", Meaning::f32, Meaning::f16, to(kF16)));
     cases.push_back(from_bits(stem + ".f32.f64", Meaning::f64, Meaning::f32,
                               [=](uint64_t a) { return narrow(to_double(a), kF32, way); }));
-    cases.push_back(from_bits(stem + ".f16.f64", Meaning::f64, Meaning::f16,
-                              [=](uint64_t a) { return narrow(to_double(a), kF16, way); }));
     if (way == Rounding::nearest || way == Rounding::zero) {
+      cases.push_back(from_bits(stem + ".f16.f32", Meaning::f32, Meaning::f16, to(kF16)));
       cases.push_back(from_bits(stem + ".bf16.f32", Meaning::f32, Meaning::bf16, to(kBf16)));
     }
   }
@@ -143,20 +143,23 @@ Cases between_floats() {
     cases.push_back(typed<float(float)>(stem + ".f32.f32", [=](float a) {
       return std::copysign(static_cast<float>(rounded_to_integer(a, way)), a);
     }));
-    cases.push_back(typed<double(double)>(stem + ".f64.f64",
-                                          [=](double a) { return std::copysign(rounded_to_integer(a, way), a); }));
+    cases.push_back(typed<double(double)>(
+        stem + ".f64.f64", [=](double a) { return std::copysign(rounded_to_integer(a, way), a); }));
   }
-  cases.push_back(typed<float(float)>("cvt.sat.f32.f32", [](float a) { return a > 0 ? std::fmin(a, 1.0f) : 0.0f; }));
-  cases.push_back(typed<float(float)>("cvt.ftz.f32.f32", [](float a) { return to_float(flushed(from_float(a), kF32)); }));
+  cases.push_back(
+      typed<float(float)>("cvt.sat.f32.f32", [](float a) { return a > 0 ? std::fmin(a, 1.0f) : 0.0f; }));
+  cases.push_back(
+      typed<float(float)>("cvt.ftz.f32.f32", [](float a) { return to_float(flushed(from_float(a), kF32)); }));
   cases.push_back(typed<double(float)>("cvt.f64.f32", [](float a) { return double{a}; }));
   cases.push_back(from_bits("cvt.f32.f16", Meaning::f16, Meaning::f32,
                             [](uint64_t a) { return from_float(static_cast<float>(widen(a, kF16))); }));
   cases.push_back(from_bits("cvt.f32.bf16", Meaning::bf16, Meaning::f32,
                             [](uint64_t a) { return from_float(static_cast<float>(widen(a, kBf16))); }));
   // tf32 keeps 10 bits of mantissa; the 13 below do not count.
-  OpcodeCase tf32 = from_bits("cvt.rna.tf32.f32", Meaning::f32, Meaning::f32, [](uint64_t a) {
-    return narrow(widen(a, kF32), kTf32, Rounding::away) << 13;
-  });
+  cases.push_back(from_bits("cvt.rn.f16.f64", Meaning::f64, Meaning::f16,
+                            [](uint64_t a) { return narrow(to_double(a), kF16); }));
+  OpcodeCase tf32 = from_bits("cvt.rna.tf32.f32", Meaning::f32, Meaning::f32,
+                              [](uint64_t a) { return narrow(widen(a, kF32), kTf32, Rounding::away) << 13; });
   tf32.text += " and.b32 %d0, %d0, 0xFFFFE000;";
   cases.push_back(tf32);
   return cases;

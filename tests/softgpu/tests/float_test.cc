@@ -1,4 +1,5 @@
-// f32 and f64 instructions against the semantics and the stated errors of the PTX ISA, chapters 9.7.3 and 9.7.6.
+// f32 and f64 instructions against the semantics and the stated errors of the PTX ISA, chapters 9.7.3
+// and 9.7.6.
 
 #include <cmath>
 #include <functional>
@@ -45,23 +46,26 @@ Cases arithmetic() {
     append(cases, with_ftz_and_sat("mul." + r, [=](float a, float b) { return rounded_mul(a, b, way); }));
     cases.push_back(typed<float(float, float, float)>(
         "fma." + r + ".f32", [=](float a, float b, float c) { return rounded_fma(a, b, c, way); }));
-    cases.push_back(typed<float(float, float, float)>("fma." + r + ".ftz.f32", [=](float a, float b, float c) {
-      return flush(rounded_fma(flush(a), flush(b), flush(c), way));
-    }));
+    cases.push_back(typed<float(float, float, float)>(
+        "fma." + r + ".ftz.f32",
+        [=](float a, float b, float c) { return flush(rounded_fma(flush(a), flush(b), flush(c), way)); }));
+    cases.push_back(typed<float(float, float)>("div." + r + ".f32",
+                                               [=](float a, float b) { return rounded_div(a, b, way); }));
     cases.push_back(
-        typed<float(float, float)>("div." + r + ".f32", [=](float a, float b) { return rounded_div(a, b, way); }));
-    cases.push_back(typed<float(float)>("rcp." + r + ".f32", [=](float a) { return rounded_div(1.0f, a, way); }));
+        typed<float(float)>("rcp." + r + ".f32", [=](float a) { return rounded_div(1.0f, a, way); }));
     cases.push_back(typed<float(float)>("sqrt." + r + ".f32", [=](float a) { return rounded_sqrt(a, way); }));
-    cases.push_back(
-        typed<double(double, double)>("add." + r + ".f64", [=](double a, double b) { return rounded_add(a, b, way); }));
-    cases.push_back(
-        typed<double(double, double)>("mul." + r + ".f64", [=](double a, double b) { return rounded_mul(a, b, way); }));
+    cases.push_back(typed<double(double, double)>(
+        "add." + r + ".f64", [=](double a, double b) { return rounded_add(a, b, way); }));
+    cases.push_back(typed<double(double, double)>(
+        "mul." + r + ".f64", [=](double a, double b) { return rounded_mul(a, b, way); }));
     cases.push_back(typed<double(double, double, double)>(
         "fma." + r + ".f64", [=](double a, double b, double c) { return rounded_fma(a, b, c, way); }));
+    cases.push_back(typed<double(double, double)>(
+        "div." + r + ".f64", [=](double a, double b) { return rounded_div(a, b, way); }));
     cases.push_back(
-        typed<double(double, double)>("div." + r + ".f64", [=](double a, double b) { return rounded_div(a, b, way); }));
-    cases.push_back(typed<double(double)>("rcp." + r + ".f64", [=](double a) { return rounded_div(1.0, a, way); }));
-    cases.push_back(typed<double(double)>("sqrt." + r + ".f64", [=](double a) { return rounded_sqrt(a, way); }));
+        typed<double(double)>("rcp." + r + ".f64", [=](double a) { return rounded_div(1.0, a, way); }));
+    cases.push_back(
+        typed<double(double)>("sqrt." + r + ".f64", [=](double a) { return rounded_sqrt(a, way); }));
   }
   // Without a direction: to nearest.
   append(cases, with_ftz_and_sat("add", [](float a, float b) { return a + b; }));
@@ -70,8 +74,6 @@ Cases arithmetic() {
   cases.push_back(typed<double(double, double)>("sub.f64", [](double a, double b) { return a - b; }));
   cases.push_back(typed<float(float, float, float)>(
       "fma.rn.sat.f32", [](float a, float b, float c) { return saturated(std::fma(a, b, c)); }));
-  cases.push_back(typed<float(float, float, float)>("mad.rn.f32",
-                                                    [](float a, float b, float c) { return std::fma(a, b, c); }));
   return cases;
 }
 
@@ -112,7 +114,6 @@ Cases choices() {
       typed<F2>("copysign.f32", [](float a, float b) { return std::copysign(b, a); }),
       typed<D2>("copysign.f64", [](double a, double b) { return std::copysign(b, a); }),
       typed<float(float, float, bool)>("selp.f32", [](float a, float b, bool p) { return p ? a : b; }),
-      typed<float(float, float, float)>("slct.f32.f32", [](float a, float b, float c) { return c >= 0 ? a : b; }),
   };
 }
 
@@ -142,7 +143,8 @@ Cases comparisons() {
   for (const Comparison& c : comparisons) {
     const std::string name = c.name;
     const auto holds = c.holds;
-    cases.push_back(typed<bool(float, float)>("setp." + name + ".f32", [=](float a, float b) { return holds(a, b); }));
+    cases.push_back(
+        typed<bool(float, float)>("setp." + name + ".f32", [=](float a, float b) { return holds(a, b); }));
     cases.push_back(typed<bool(float, float)>("setp." + name + ".ftz.f32",
                                               [=](float a, float b) { return holds(flush(a), flush(b)); }));
     cases.push_back(typed<bool(double, double)>("setp." + name + ".f64", holds));
@@ -184,12 +186,16 @@ Cases approximations() {
   for (const bool ftz : {false, true}) {
     const std::string f = ftz ? ".ftz.f32" : ".f32";
     cases.push_back(approximate("rcp.approx" + f, reciprocal, 0x1p-23, 0, ftz));
-    cases.push_back(approximate("sqrt.approx" + f, [](double a) { return std::sqrt(a); }, 0x1p-23, 0, ftz));
+    cases.push_back(approximate(
+        "sqrt.approx" + f, [](double a) { return std::sqrt(a); }, 0x1p-23, 0, ftz));
     cases.push_back(approximate("rsqrt.approx" + f, rsqrt, 0x1p-22, 0, ftz));
-    cases.push_back(approximate("ex2.approx" + f, [](double a) { return std::exp2(a); }, 0x1p-22, 0, ftz));
-    cases.push_back(approximate("lg2.approx" + f, [](double a) { return std::log2(a); }, 0x1p-22, 0x1p-22, ftz));
+    cases.push_back(approximate(
+        "ex2.approx" + f, [](double a) { return std::exp2(a); }, 0x1p-22, 0, ftz));
+    cases.push_back(approximate(
+        "lg2.approx" + f, [](double a) { return std::log2(a); }, 0x1p-22, 0x1p-22, ftz));
   }
-  cases.push_back(approximate("tanh.approx.f32", [](double a) { return std::tanh(a); }, 0x1p-11, 0, false));
+  cases.push_back(approximate(
+      "tanh.approx.f32", [](double a) { return std::tanh(a); }, 0x1p-11, 0, false));
   // Within [-pi, pi], for which the error is stated.
   const auto folded = [](const std::string& name, double (*exact)(double)) {
     OpcodeCase test = typed_text<float(float)>(

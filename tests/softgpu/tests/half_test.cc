@@ -21,9 +21,7 @@ constexpr Kind kBf16One{"bf16", Meaning::bf16, kBf16, 1}, kBf16Two{"bf16x2", Mea
 using PartOracle = std::function<uint64_t(const Words&)>;
 
 OpcodeCase by_parts(const std::string& opcode, const Kind& kind, size_t operands, const PartOracle& oracle) {
-  OpcodeCase test{opcode + " %d0", std::vector<Meaning>(operands, kind.meaning),
-                  {kind.meaning},
-                  nullptr};
+  OpcodeCase test{opcode + " %d0", std::vector<Meaning>(operands, kind.meaning), {kind.meaning}, nullptr};
   for (size_t i = 0; i < operands; ++i) test.text += ", %a" + std::to_string(i);
   test.text += ";";
   const int parts = kind.parts;
@@ -48,13 +46,18 @@ double smaller(double a, double b) {
   return a < b ? a : b;
 }
 double larger(double a, double b) { return -smaller(-a, -b); }
-double nan_or_smaller(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::nan("") : smaller(a, b); }
-double nan_or_larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::nan("") : larger(a, b); }
+double nan_or_smaller(double a, double b) {
+  return std::isnan(a) || std::isnan(b) ? std::nan("") : smaller(a, b);
+}
+double nan_or_larger(double a, double b) {
+  return std::isnan(a) || std::isnan(b) ? std::nan("") : larger(a, b);
+}
 
 OpcodeCase two(const std::string& opcode, const Kind& kind, Value2 oracle) {
   const Format format = kind.format;
-  return by_parts(opcode + "." + kind.suffix, kind, 2,
-                  [=](const Words& w) { return narrow(oracle(widen(w[0], format), widen(w[1], format)), format); });
+  return by_parts(opcode + "." + kind.suffix, kind, 2, [=](const Words& w) {
+    return narrow(oracle(widen(w[0], format), widen(w[1], format)), format);
+  });
 }
 
 OpcodeCase fused(const std::string& opcode, const Kind& kind, bool relu) {
@@ -83,18 +86,17 @@ Cases common(const Kind& kind) {
 
 // add, sub and mul of sm_80 are those of f16 alone; nvcc makes fma of the others.
 Cases f16_only(const Kind& kind) {
-  return {two("add", kind, odd_add),
-          two("sub", kind, [](double a, double b) { return odd_add(a, -b); }),
-          two("mul", kind, odd_mul),
-          two("add.rn", kind, odd_add),
-          two("mul.rn", kind, odd_mul),
-          two("sub.rn", kind, [](double a, double b) { return odd_add(a, -b); })};
+  return {
+      two("add", kind, odd_add),    two("sub", kind, [](double a, double b) { return odd_add(a, -b); }),
+      two("mul", kind, odd_mul),    two("add.rn", kind, odd_add),
+      two("mul.rn", kind, odd_mul), two("sub.rn", kind, [](double a, double b) { return odd_add(a, -b); })};
 }
 
 Cases comparisons(const Kind& kind) {
   const Format format = kind.format;
   const auto compare = [=](const std::string& name, bool (*holds)(double, double)) {
-    OpcodeCase test{"setp." + name + "." + kind.suffix + " %d0, %a0, %a1;", {2, kind.meaning}, {Meaning::pred}, nullptr};
+    OpcodeCase test{
+        "setp." + name + "." + kind.suffix + " %d0, %a0, %a1;", {2, kind.meaning}, {Meaning::pred}, nullptr};
     test.oracle = [=](const Words& w) {
       return Words{static_cast<uint64_t>(holds(widen(w[0], format), widen(w[1], format)))};
     };

@@ -1,7 +1,7 @@
-// Integer, bit and comparison instructions against the semantics of the PTX ISA, chapters 9.7.1, 9.7.2, 9.7.6 to 9.7.8.
+// Integer, bit and comparison instructions against the semantics of the PTX ISA, chapters 9.7.1, 9.7.2, 9.7.6
+// to 9.7.8.
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "tests/typed_case.h"
@@ -42,11 +42,13 @@ Cases arithmetic() {
       typed<T(T, T)>("add." + t, [](T a, T b) { return wrapped<T>(wide(a) + wide(b)); }),
       typed<T(T, T)>("sub." + t, [](T a, T b) { return wrapped<T>(wide(a) - wide(b)); }),
       typed<T(T, T)>("mul.lo." + t, [](T a, T b) { return wrapped<T>(wide(a) * wide(b)); }),
-      typed<T(T, T)>("mul.hi." + t, [](T a, T b) { return static_cast<T>((Wide<T>{a} * Wide<T>{b}) >> bits); }),
+      typed<T(T, T)>("mul.hi." + t,
+                     [](T a, T b) { return static_cast<T>((Wide<T>{a} * Wide<T>{b}) >> bits); }),
       typed<T(T, T, T)>("mad.lo." + t, [](T a, T b, T c) { return wrapped<T>(wide(a) * wide(b) + wide(c)); }),
       typed<T(T, T, T)>("mad.hi." + t,
                         [](T a, T b, T c) {
-                          return wrapped<T>(wide(static_cast<T>((Wide<T>{a} * Wide<T>{b}) >> bits)) + wide(c));
+                          return wrapped<T>(wide(static_cast<T>((Wide<T>{a} * Wide<T>{b}) >> bits)) +
+                                            wide(c));
                         }),
       typed<T(T, T)>("min." + t, [](T a, T b) { return b < a ? b : a; }),
       typed<T(T, T)>("max." + t, [](T a, T b) { return a < b ? b : a; }),
@@ -62,7 +64,9 @@ Cases arithmetic() {
 template <class T>
 Cases divisions() {
   const std::string one = bits_suffix<T>(), t = suffix<T>();
-  const auto divide = [](T a, T b) { return wrapped<T>(std::is_signed_v<T> && b == T(-1) ? -wide(a) : wide<T>(a / b)); };
+  const auto divide = [](T a, T b) {
+    return wrapped<T>(std::is_signed_v<T> && b == T(-1) ? -wide(a) : wide<T>(a / b));
+  };
   const auto text = [&](const std::string& opcode) {
     return "or." + one + " %a1, %a1, 1; " + opcode + "." + t + " %d0, %a0, %a1;";
   };
@@ -93,7 +97,8 @@ Cases logic() {
       typed<T(T)>("not." + t, [](T a) { return static_cast<T>(~a); }),
       typed<T(T)>("cnot." + t, [](T a) { return static_cast<T>(a == 0 ? 1 : 0); }),
       // Shifts by more than the register's width are clamped to it.
-      typed<T(T, Amount)>("shl." + t, [](T a, Amount b) { return b.value < bits ? static_cast<T>(a << b.value) : T{0}; }),
+      typed<T(T, Amount)>("shl." + t,
+                          [](T a, Amount b) { return b.value < bits ? static_cast<T>(a << b.value) : T{0}; }),
       typed<T(T, Amount)>("shr.u" + std::to_string(bits),
                           [](T a, Amount b) { return b.value < bits ? static_cast<T>(a >> b.value) : T{0}; }),
       typed<T(T, Amount)>("shr.s" + std::to_string(bits),
@@ -161,15 +166,6 @@ Cases bit_counts() {
 Cases permutations() {
   using U = uint32_t;
   const auto byte = [](uint64_t all, uint32_t i) { return static_cast<U>((all >> (8 * i)) & 0xFF); };
-  const auto mode = [=](const std::string& name, const std::array<std::array<int, 4>, 4>& table) {
-    return typed<U(U, U, U)>("prmt.b32." + name, [=](U a, U b, U c) {
-      U d = 0;
-      for (size_t i = 0; i < 4; ++i) {
-        d |= byte(uint64_t{b} << 32 | a, static_cast<U>(table[c & 3][i])) << (8 * i);
-      }
-      return d;
-    });
-  };
   const auto funnel = [](const std::string& name, bool left, bool clamp) {
     return typed<U(U, U, Amount)>("shf." + name + ".b32", [=](U a, U b, Amount c) {
       const U n = clamp ? std::min(c.value, U{32}) : c.value & 31;
@@ -190,13 +186,6 @@ Cases permutations() {
                           }
                           return d;
                         }),
-      // The manual's table of modes: for each control, source bytes 0 to 3 of the result.
-      mode("f4e", {{{0, 1, 2, 3}, {1, 2, 3, 4}, {2, 3, 4, 5}, {3, 4, 5, 6}}}),
-      mode("b4e", {{{0, 7, 6, 5}, {1, 0, 7, 6}, {2, 1, 0, 7}, {3, 2, 1, 0}}}),
-      mode("rc8", {{{0, 0, 0, 0}, {1, 1, 1, 1}, {2, 2, 2, 2}, {3, 3, 3, 3}}}),
-      mode("ecl", {{{0, 1, 2, 3}, {1, 1, 2, 3}, {2, 2, 2, 3}, {3, 3, 3, 3}}}),
-      mode("ecr", {{{0, 0, 0, 0}, {0, 1, 1, 1}, {0, 1, 2, 2}, {0, 1, 2, 3}}}),
-      mode("rc16", {{{0, 1, 0, 1}, {2, 3, 2, 3}, {0, 1, 0, 1}, {2, 3, 2, 3}}}),
       funnel("l.clamp", true, true),
       funnel("l.wrap", true, false),
       funnel("r.clamp", false, true),
@@ -208,8 +197,8 @@ Cases lookups() {
   using U = uint32_t;
   Cases cases;
   for (const U table : {0x00U, 0x40U, 0x80U, 0x96U, 0xE8U, 0xFEU, 0x1AU, 0xCAU, 0xFFU}) {
-    cases.push_back(
-        typed_text<U(U, U, U)>("lop3.b32 %d0, %a0, %a1, %a2, " + std::to_string(table) + ";", [=](U a, U b, U c) {
+    cases.push_back(typed_text<U(U, U, U)>(
+        "lop3.b32 %d0, %a0, %a1, %a2, " + std::to_string(table) + ";", [=](U a, U b, U c) {
           U d = 0;
           for (U i = 0; i < 32; ++i) {
             const U row = ((a >> i) & 1) << 2 | ((b >> i) & 1) << 1 | ((c >> i) & 1);
@@ -230,19 +219,20 @@ Cases carries() {
     test.oracle = [=](const Words& w) { return split(oracle(w[0] | w[1] << 32, w[2] | w[3] << 32)); };
     return test;
   };
-  return {two("add.cc.u32 %d0, %a0, %a2; addc.u32 %d1, %a1, %a3;", [](uint64_t a, uint64_t b) { return a + b; }),
-          two("sub.cc.u32 %d0, %a0, %a2; subc.u32 %d1, %a1, %a3;", [](uint64_t a, uint64_t b) { return a - b; }),
-          typed_text<U(U, U, U)>("add.cc.u32 %r0, %a0, %a1; addc.cc.u32 %r1, %a2, %a2; addc.u32 %d0, 0, 0;",
-                                 [](U a, U b, U c) {
-                                   const uint64_t carry = (uint64_t{a} + b) >> 32;
-                                   return static_cast<U>((uint64_t{c} + c + carry) >> 32);
-                                 }),
-          typed_text<U(U, U, U)>("mad.lo.cc.u32 %r0, %a0, %a1, %a2; madc.hi.u32 %d0, %a0, %a1, 7;",
-                                 [](U a, U b, U c) {
-                                   const uint64_t product = uint64_t{a} * b;
-                                   const uint64_t carry = ((product & 0xFFFFFFFF) + c) >> 32;
-                                   return static_cast<U>((product >> 32) + 7 + carry);
-                                 })};
+  return {
+      two("add.cc.u32 %d0, %a0, %a2; addc.u32 %d1, %a1, %a3;", [](uint64_t a, uint64_t b) { return a + b; }),
+      two("sub.cc.u32 %d0, %a0, %a2; subc.u32 %d1, %a1, %a3;", [](uint64_t a, uint64_t b) { return a - b; }),
+      typed_text<U(U, U, U)>("add.cc.u32 %r0, %a0, %a1; addc.cc.u32 %r1, %a2, %a2; addc.u32 %d0, 0, 0;",
+                             [](U a, U b, U c) {
+                               const uint64_t carry = (uint64_t{a} + b) >> 32;
+                               return static_cast<U>((uint64_t{c} + c + carry) >> 32);
+                             }),
+      typed_text<U(U, U, U)>("mad.lo.cc.u32 %r0, %a0, %a1, %a2; madc.hi.u32 %d0, %a0, %a1, 7;",
+                             [](U a, U b, U c) {
+                               const uint64_t product = uint64_t{a} * b;
+                               const uint64_t carry = ((product & 0xFFFFFFFF) + c) >> 32;
+                               return static_cast<U>((product >> 32) + 7 + carry);
+                             })};
 }
 
 template <class T>
@@ -266,7 +256,8 @@ Cases comparisons() {
 Cases predicates() {
   using I = int32_t;
   const auto both = [](const std::string& text, auto first, auto second) {
-    OpcodeCase test{text, {Meaning::word32, Meaning::word32, Meaning::pred}, {Meaning::pred, Meaning::pred}, nullptr};
+    OpcodeCase test{
+        text, {Meaning::word32, Meaning::word32, Meaning::pred}, {Meaning::pred, Meaning::pred}, nullptr};
     test.oracle = [=](const Words& w) {
       const bool less = static_cast<I>(w[0]) < static_cast<I>(w[1]);
       return Words{first(less, w[2] != 0), second(less, w[2] != 0)};
@@ -274,19 +265,22 @@ Cases predicates() {
     return test;
   };
   return {
-      both("setp.lt.and.s32 %d0|%d1, %a0, %a1, %a2;", [](bool t, bool c) { return t && c; },
-           [](bool t, bool c) { return !t && c; }),
-      both("setp.lt.or.s32 %d0|%d1, %a0, %a1, %a2;", [](bool t, bool c) { return t || c; },
-           [](bool t, bool c) { return !t || c; }),
-      both("setp.lt.xor.s32 %d0|%d1, %a0, %a1, !%a2;", [](bool t, bool c) { return t != !c; },
-           [](bool t, bool c) { return !t != !c; }),
+      both(
+          "setp.lt.and.s32 %d0|%d1, %a0, %a1, %a2;", [](bool t, bool c) { return t && c; },
+          [](bool t, bool c) { return !t && c; }),
+      both(
+          "setp.lt.or.s32 %d0|%d1, %a0, %a1, %a2;", [](bool t, bool c) { return t || c; },
+          [](bool t, bool c) { return !t || c; }),
+      both(
+          "setp.lt.xor.s32 %d0|%d1, %a0, %a1, !%a2;", [](bool t, bool c) { return t != !c; },
+          [](bool t, bool c) { return !t != !c; }),
       typed<bool(bool, bool)>("and.pred", [](bool a, bool b) { return a && b; }),
       typed<bool(bool, bool)>("or.pred", [](bool a, bool b) { return a || b; }),
       typed<bool(bool, bool)>("xor.pred", [](bool a, bool b) { return a != b; }),
       typed<bool(bool)>("not.pred", [](bool a) { return !a; }),
       typed_text<I(I, bool)>("mov.u32 %d0, 5; @%a1 mov.u32 %d0, %a0;", [](I a, bool p) { return p ? a : 5; }),
-      typed_text<I(I, bool)>("mov.u32 %d0, 5; @!%a1 mov.u32 %d0, %a0;", [](I a, bool p) { return p ? 5 : a; }),
-      typed<I(I, I, I)>("slct.s32.s32", [](I a, I b, I c) { return c >= 0 ? a : b; }),
+      typed_text<I(I, bool)>("mov.u32 %d0, 5; @!%a1 mov.u32 %d0, %a0;",
+                             [](I a, bool p) { return p ? 5 : a; }),
   };
 }
 

@@ -115,7 +115,8 @@ uint64_t narrow(double value, Format format, Rounding rounding) {
                         (static_cast<uint64_t>(exponent - (1 - bias)) << format.mantissa_bits);
   if (bits < infinity) return sign | bits;
   const bool to_infinity = rounding == Rounding::nearest || rounding == Rounding::away ||
-                           (rounding == Rounding::up && sign == 0) || (rounding == Rounding::down && sign != 0);
+                           (rounding == Rounding::up && sign == 0) ||
+                           (rounding == Rounding::down && sign != 0);
   return sign | (to_infinity ? infinity : infinity - 1);
 }
 

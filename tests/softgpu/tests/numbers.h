@@ -21,7 +21,8 @@ double widen(uint64_t bits, Format format);
 /// The nearest value of the format in the direction said; NaN is any NaN. `value` may be rounded to odd.
 uint64_t narrow(double value, Format format, Rounding rounding = Rounding::nearest);
 
-/// a + b, a * b, a * b + c, a / b, sqrt(a), rounded to odd: towards zero, with the last bit set if anything was lost.
+/// a + b, a * b, a * b + c, a / b, sqrt(a), rounded to odd: towards zero, with the last bit set if anything
+/// was lost.
 double odd_add(double a, double b);
 double odd_mul(double a, double b);
 double odd_fma(double a, double b, double c);

@@ -47,17 +47,21 @@ std::string kernel_text(const Snippet& snippet) {
   const auto declare = [&](const char* type, const std::string& name) {
     text += fmt::format("  .reg {} {};\n", type, name);
   };
-  text += "  .shared .align 16 .b8 pool[4096];\n  .reg .pred %p<4>;\n  .reg .b32 %r<8>;\n  .reg .b64 %q<8>;\n";
+  text +=
+      "  .shared .align 16 .b8 pool[4096];\n  .reg .pred %p<4>;\n  .reg .b32 %r<8>;\n  .reg .b64 %q<8>;\n";
   text += "  .reg .b32 %lane, %thread, %index, %block, %flag;\n  .reg .b64 %in, %out, %offset;\n";
-  for (size_t i = 0; i < snippet.inputs.size(); ++i) declare(register_type(snippet.inputs[i]), fmt::format("%a{}", i));
-  for (size_t i = 0; i < snippet.outputs.size(); ++i) declare(register_type(snippet.outputs[i]), fmt::format("%d{}", i));
+  for (size_t i = 0; i < snippet.inputs.size(); ++i)
+    declare(register_type(snippet.inputs[i]), fmt::format("%a{}", i));
+  for (size_t i = 0; i < snippet.outputs.size(); ++i)
+    declare(register_type(snippet.outputs[i]), fmt::format("%d{}", i));
   text += "  ld.param.u64 %in, [operands];\n  ld.param.u64 %out, [results];\n";
   text += fmt::format(
       "  mov.u32 %thread, %tid.x;\n  mov.u32 %lane, %laneid;\n  mov.u32 %block, %ctaid.x;\n"
       "  mad.lo.u32 %index, %block, {}, %thread;\n",
       kThreads);
   const auto advance = [&](const char* pointer, size_t words) {
-    text += fmt::format("  mul.wide.u32 %offset, %index, {};\n  add.s64 {}, {}, %offset;\n", words * 8, pointer, pointer);
+    text += fmt::format("  mul.wide.u32 %offset, %index, {};\n  add.s64 {}, {}, %offset;\n", words * 8,
+                        pointer, pointer);
   };
   advance("%in", snippet.inputs.size());
   advance("%out", snippet.outputs.size());
@@ -83,7 +87,8 @@ std::vector<uint64_t> flatten(const std::vector<Words>& operands, size_t width) 
   std::vector<uint64_t> flat;
   flat.reserve((operands.size() + kThreads) * width);
   for (const Words& words : operands) flat.insert(flat.end(), words.begin(), words.end());
-  while (flat.size() % (kThreads * width) != 0) flat.insert(flat.end(), operands.back().begin(), operands.back().end());
+  while (flat.size() % (kThreads * width) != 0)
+    flat.insert(flat.end(), operands.back().begin(), operands.back().end());
   return flat;
 }
 
@@ -101,7 +106,8 @@ Counters run_module(const ModuleRun& run, GlobalMemory& memory) {
   const ptx::Kernel* const kernel = module.kernel(run.kernel);
   if (kernel == nullptr) throw Fault("syntax", "no kernel " + run.kernel);
   std::vector<std::byte> parameters(run.parameters.size() * 8);
-  std::copy_n(reinterpret_cast<const std::byte*>(run.parameters.data()), parameters.size(), parameters.begin());
+  std::copy_n(reinterpret_cast<const std::byte*>(run.parameters.data()), parameters.size(),
+              parameters.begin());
   Counters counters;
   run_grid({&module, kernel, run.grid, run.block, run.dynamic_shared_bytes, parameters}, memory, counters);
   return counters;
@@ -115,7 +121,8 @@ std::vector<Words> run_probe(const Snippet& snippet, const std::vector<Words>& o
   const size_t threads = flat.size() / width;
   const uint64_t in = upload(memory, flat);
   const uint64_t out = upload(memory, std::vector<uint64_t>(threads * results_width, 0));
-  ModuleRun run{module_text(kernel_text(snippet)), "probe", {static_cast<uint32_t>(threads / kThreads), 1, 1}};
+  ModuleRun run{
+      module_text(kernel_text(snippet)), "probe", {static_cast<uint32_t>(threads / kThreads), 1, 1}};
   run.parameters = {in, out};
   run_module(run, memory);
   const auto values = download<uint64_t>(memory, out, operands.size() * results_width);

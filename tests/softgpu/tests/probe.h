@@ -17,8 +17,9 @@ namespace softgpu {
 /// What a register holds. Registers of 8 bits do not exist: a byte comes and goes in one of 16.
 enum class Form : uint8_t { pred, b8, b16, b32, b64 };
 
-/// Instructions that take %a0, %a1, ... and leave their results in %d0, %d1, ...; %p0 to %p3, %r0 to %r7, %q0 to
-/// %q7 (64 bits) and the shared variable `pool` (4096 bytes) are theirs to use, %lane and %thread are known.
+/// Instructions that take %a0, %a1, ... and leave their results in %d0, %d1, ...; %p0 to %p3, %r0 to %r7, %q0
+/// to %q7 (64 bits) and the shared variable `pool` (4096 bytes) are theirs to use, %lane and %thread are
+/// known.
 struct Snippet {
   std::string text;
   std::vector<Form> inputs, outputs;
@@ -26,9 +27,9 @@ struct Snippet {
 
 using Words = std::vector<uint64_t>;
 
-/// The results of each thread, given each thread's operands: operands[thread][input] -> results[thread][output].
-/// Bits above the register's are 0. Blocks are of 64 threads; the last is filled up with copies of the last
-/// operands. Throws Fault.
+/// The results of each thread, given each thread's operands: operands[thread][input] ->
+/// results[thread][output]. Bits above the register's are 0. Blocks are of 64 threads; the last is filled up
+/// with copies of the last operands. Throws Fault.
 std::vector<Words> run_probe(const Snippet& snippet, const std::vector<Words>& operands);
 
 /// A module's text around kernels' bodies.

@@ -59,8 +59,8 @@ template <class Types>
 struct Signature {};
 
 template <class Result, class... Arguments, class Oracle, size_t... I>
-OpcodeCase make_case(const std::string& text, const Oracle& oracle, Signature<Result(Arguments...)> /*signature*/,
-                     std::index_sequence<I...> /*indices*/) {
+OpcodeCase make_case(const std::string& text, const Oracle& oracle,
+                     Signature<Result(Arguments...)> /*signature*/, std::index_sequence<I...> /*indices*/) {
   OpcodeCase test{text, {meaning_of<Arguments>()...}, {meaning_of<Result>()}, nullptr};
   test.oracle = [oracle](const Words& words) {
     return Words{to_word<Result>(oracle(from_word<Arguments>(words[I])...))};
@@ -68,14 +68,16 @@ OpcodeCase make_case(const std::string& text, const Oracle& oracle, Signature<Re
   return test;
 }
 
-/// "name %d0, %a0, %a1, ...;" with the oracle's types for registers: typed<int32_t(int32_t, int32_t)>("add.s32", ...).
+/// "name %d0, %a0, %a1, ...;" with the oracle's types for registers: typed<int32_t(int32_t,
+/// int32_t)>("add.s32", ...).
 template <class Types>
 struct Typed;
 template <class Result, class... Arguments>
 struct Typed<Result(Arguments...)> {
   template <class Oracle>
   static OpcodeCase instruction(const std::string& text, const Oracle& oracle) {
-    return make_case(text, oracle, Signature<Result(Arguments...)>{}, std::index_sequence_for<Arguments...>{});
+    return make_case(text, oracle, Signature<Result(Arguments...)>{},
+                     std::index_sequence_for<Arguments...>{});
   }
   template <class Oracle>
   static OpcodeCase opcode(const std::string& name, const Oracle& oracle) {
