@@ -111,7 +111,8 @@ template <class To, class From>
 To to_integer(From x, Round round) {
   const double value = to_integral(widened(x), round);
   if (std::isnan(value)) {
-    return sizeof(To) == 8 || sizeof(From) == 8 ? static_cast<To>(uint64_t{1} << (8 * sizeof(To) - 1)) : To{0};
+    return sizeof(To) == 8 || sizeof(From) == 8 ? static_cast<To>(uint64_t{1} << (8 * sizeof(To) - 1))
+                                                : To{0};
   }
   constexpr auto low = static_cast<double>(std::numeric_limits<To>::min());
   constexpr auto high = static_cast<double>(std::numeric_limits<To>::max());

@@ -143,8 +143,8 @@ std::string GlobalMemory::describe(uint64_t address) const {
   }
   const Allocation old = below(freed_, address);
   if (old.bytes > address - old.address) {
-    return fmt::format("{:#x} is byte {} of {} bytes at {:#x} that were freed", address, address - old.address,
-                       old.bytes, old.address);
+    return fmt::format("{:#x} is byte {} of {} bytes at {:#x} that were freed", address,
+                       address - old.address, old.bytes, old.address);
   }
   const auto next = allocations_.upper_bound(address);
   const uint64_t behind = buffer.bytes > 0 ? address - buffer.address - buffer.bytes : UINT64_MAX;
@@ -153,10 +153,11 @@ std::string GlobalMemory::describe(uint64_t address) const {
     return fmt::format("{:#x}: nothing is allocated", address);
   }
   if (behind <= before) {
-    return fmt::format("{:#x} is {} bytes past the end of the {} bytes at {:#x}", address, behind, buffer.bytes,
-                       buffer.address);
+    return fmt::format("{:#x} is {} bytes past the end of the {} bytes at {:#x}", address, behind,
+                       buffer.bytes, buffer.address);
   }
-  return fmt::format("{:#x} is {} bytes before the {} bytes at {:#x}", address, before, next->second, next->first);
+  return fmt::format("{:#x} is {} bytes before the {} bytes at {:#x}", address, before, next->second,
+                     next->first);
 }
 
 GlobalMemory& global_memory() {

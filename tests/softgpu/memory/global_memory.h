@@ -12,9 +12,9 @@ namespace softgpu {
 /// What is known of a byte of device memory.
 enum ByteState : uint8_t { byte_unallocated = 0, byte_unwritten = 1, byte_written = 2 };
 
-/// A device's memory. Device addresses lie in [base, base + size), a range of this process's address space that is
-/// reserved without access, so that a host that reads or writes through a device pointer dies of it. Addresses
-/// are not used again after free(): whoever reads freed memory is caught, however late.
+/// A device's memory. Device addresses lie in [base, base + size), a range of this process's address space
+/// that is reserved without access, so that a host that reads or writes through a device pointer dies of it.
+/// Addresses are not used again after free(): whoever reads freed memory is caught, however late.
 ///
 /// Bytes and states may be read and written directly through `data` and `state`; whoever writes a byte sets
 /// its state to byte_written.
@@ -32,8 +32,9 @@ struct GlobalMemory {
   GlobalMemory(const GlobalMemory&) = delete;
   GlobalMemory& operator=(const GlobalMemory&) = delete;
 
-  /// An address, a multiple of 256, of `bytes` unwritten bytes with unallocated addresses around them; 0 if the limit
-  /// does not allow it. Fresh bytes are 0xFF: NaN, if anyone reads them. No bytes are given out as one.
+  /// An address, a multiple of 256, of `bytes` unwritten bytes with unallocated addresses around them; 0 if
+  /// the limit does not allow it. Fresh bytes are 0xFF: NaN, if anyone reads them. No bytes are given out as
+  /// one.
   uint64_t allocate(uint64_t bytes);
   /// Forgets what allocate() gave. @returns false if `address` is not the start of an allocation
   bool free(uint64_t address);
@@ -57,7 +58,8 @@ struct GlobalMemory {
   std::map<uint64_t, uint64_t> allocations_;  // start -> bytes, as asked for
   std::map<uint64_t, uint64_t> freed_;        // the same of what was freed
   uint64_t next_ = 0;                         // offset at which the next allocation's red zone starts
-  int fresh_data_ = -1, fresh_state_ = -1;    // files of 0xFF and of byte_unwritten, mapped behind large allocations
+  int fresh_data_ = -1,
+      fresh_state_ = -1;  // files of 0xFF and of byte_unwritten, mapped behind large allocations
 };
 
 /// The process's device memory: SOFTGPU_MEMORY_MB MiB of it (16384 where that is not set).

@@ -25,6 +25,9 @@ std::vector<Case> global_cases();
 std::vector<Case> warp_cases();
 std::vector<Case> host_cases();
 
+/// A kernel of which only the counters see that its tile is not swizzled: tile_through_shared_memory.
+bool run_swizzle(bool bug);
+
 /// Device memory for the time of a case.
 template <class T>
 class Buffer {
