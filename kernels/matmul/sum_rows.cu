@@ -1,4 +1,4 @@
-#include "kernels/cuda/add_parts.h"
+#include "kernels/cuda/partial_rows.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/matmul/backends.h"
 
@@ -49,7 +49,7 @@ void add_rows(Execution& execution, const SumRows& op, std::byte* scratch) {
     launch(execution, "sum_rows", {grid, dim3(kWarp, kRowLanes)}, sum_part<T>, Rows<T>(op.dy), N, C,
            part_rows(N), pieces_aligned(kLaneColumns, op.dy), sums);
   });
-  add_parts(execution, sums, parts, C, op.dbias.data<float>());
+  add_partial_rows(execution, sums, parts, C, op.dbias.data<float>());
 }
 
 int64 scratch_bytes(const SumRows& op) { return scratch_size<std::byte>(add_rows_scratch(op)); }
