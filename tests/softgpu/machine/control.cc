@@ -2,13 +2,21 @@
 
 #include <string>
 
+#include "machine/block_clock.h"
 #include "machine/forms.h"
+#include "machine/launch_order.h"
 #include "machine/machine.h"
 
 namespace softgpu {
 namespace {
 
 void nothing(Machine& /*m*/, const Op& /*op*/, uint32_t /*mask*/) {}
+
+// Of device or system scope. Within a block, barriers say what warps see of each other.
+void fence(Machine& m, const Op& /*op*/, uint32_t /*mask*/) {
+  m.order->fence(m.warp->index);
+  m.clock->tick();
+}
 
 void trap(Machine& m, const Op& op, uint32_t mask) {
   m.fault(op, __builtin_ctz(mask), "trap", "the kernel traps");
@@ -27,13 +35,16 @@ void add_control_forms(Forms& forms) {
   add("nanosleep.u32", ":w", Kind::special, Control::plain);
   add("griddepcontrol.wait", ":", Kind::special, Control::plain);
   add("griddepcontrol.launch_dependents", ":", Kind::special, Control::plain);
-  for (const char* scope : {"cta", "gl", "sys"}) {
-    add(std::string("membar.") + scope, ":", Kind::barrier, Control::plain);
-  }
-  for (const char* scope : {"cta", "gpu", "sys"}) {
-    for (const char* order : {"sc", "acq_rel", "acquire", "release"}) {
-      add(std::string("fence.") + order + "." + scope, ":", Kind::barrier, Control::plain);
-    }
+  auto add_fence = [&](const std::string& name, Handler run) {
+    forms[name] = {run, ":", Kind::barrier, Control::plain};
+  };
+  add_fence("membar.cta", nothing);
+  add_fence("membar.gl", fence);
+  add_fence("membar.sys", fence);
+  for (const char* order : {"sc", "acq_rel", "acquire", "release"}) {
+    add_fence(std::string("fence.") + order + ".cta", nothing);
+    add_fence(std::string("fence.") + order + ".gpu", fence);
+    add_fence(std::string("fence.") + order + ".sys", fence);
   }
 }
 

@@ -47,7 +47,8 @@ void copy_async(Machine& m, const Op& op, uint32_t mask) {
   Warp& warp = *m.warp;
   uint64_t to[kLanes];
   addresses(m, op.r[0], op.wide_address, op.imm, to);
-  PendingCopy& copy = warp.copies.emplace_back();
+  if (warp.copies_used == warp.copies.size()) warp.copies.emplace_back();
+  PendingCopy& copy = warp.copies[warp.copies_used++];
   copy.mask = mask;
   copy.bytes = op.bytes;
   read_source(m, op, mask, copy);
@@ -73,15 +74,20 @@ void copy_async(Machine& m, const Op& op, uint32_t mask) {
 template <class F>
 void land(Machine& m, uint32_t mask, F first_kept) {
   Warp& warp = *m.warp;
-  for (PendingCopy& copy : warp.copies) {
+  size_t kept = 0;
+  for (size_t c = 0; c < warp.copies_used; ++c) {
+    PendingCopy& copy = warp.copies[c];
     for_lanes(copy.mask & mask, [&](int i) {
       if (copy.group[i] >= first_kept(i)) return;
       std::memcpy(m.shared->data(copy.destination[i]), copy.data[i], copy.bytes);
       m.shared->land(copy.destination[i], copy.bytes, warp.index);
       copy.mask &= ~(1U << i);
     });
+    if (copy.mask == 0) continue;
+    if (kept != c) std::swap(warp.copies[kept], copy);
+    ++kept;
   }
-  std::erase_if(warp.copies, [](const PendingCopy& copy) { return copy.mask == 0; });
+  warp.copies_used = kept;
 }
 
 void commit_group(Machine& m, const Op& /*op*/, uint32_t mask) {

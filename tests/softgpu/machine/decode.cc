@@ -284,6 +284,7 @@ void Decoder::emit(const Op& op) {
     if (generic || op.space == Space::global)
       program_.global_granule = std::min(program_.global_granule, size);
   }
+  program_.orders = program_.orders || op.acquires || op.releases;
   program_.ops.push_back(op);
   program_.function_of.push_back(&kernel_);
 }
@@ -300,6 +301,8 @@ void Decoder::decode_one() {
   op.run = form.run;
   op.kind = form.kind;
   op.control = form.control;
+  program_.orders =
+      program_.orders || instruction_->words[0] == "fence" || instruction_->words[0] == "membar";
   bind_all(op, form.operands);
   emit(op);
 }

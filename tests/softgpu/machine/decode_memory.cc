@@ -57,6 +57,11 @@ bool is_order(const std::string& word) {
   static const std::set<std::string> orders{"relaxed", "acquire", "release", "acq_rel", "volatile", "mmio"};
   return orders.contains(word);
 }
+void take_order(Op& op, const std::string& word) {
+  op.synchronises = true;
+  op.acquires = word == "acquire" || word == "acq_rel";
+  op.releases = word == "release" || word == "acq_rel";
+}
 bool is_scope(const std::string& word) {
   return word == "cta" || word == "gpu" || word == "sys" || word == "cluster";
 }
@@ -125,7 +130,7 @@ void decode_load_store(Decoder& d, bool loads) {
     else if (words[i] == "v8")
       count = 8;
     else if (is_order(words[i]))
-      op.synchronises = true;
+      take_order(op, words[i]);
     else if (words[i] == "L2::cache_hint")
       hinted = true;
     else if (!is_space(words[i], op.space) && !is_hint(words[i]) && !is_scope(words[i]))
@@ -159,6 +164,7 @@ void decode_atomic(Decoder& d, bool returns) {
   Op op = d.start();
   std::string operation;
   for (size_t i = 1; i + 1 < words.size(); ++i) {
+    if (is_order(words[i])) take_order(op, words[i]);
     if (is_order(words[i]) || is_scope(words[i]) || is_space(words[i], op.space)) continue;
     if (words[i] == "L2::cache_hint") d.refuse("a cache policy");
     operation += (operation.empty() ? "" : ".") + words[i];

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "machine/access.h"
+#include "machine/global_shadow.h"
+#include "machine/launch_order.h"
 #include "machine/traffic.h"
 
 namespace softgpu {
@@ -44,17 +46,40 @@ bool all_allocated(const uint8_t* state, uint32_t bytes) {
   m.fault(op, lane, "uninitialised", memory.describe(first) + ", which nothing has written");
 }
 
+// An access that may synchronise: it sees what was published at its address, and publishes what was fenced.
+void synchronise(Machine& m, const Op& op, uint32_t mask, Direction direction, const Access& access) {
+  LaunchOrder& order = *m.order;
+  const uint32_t warp = m.warp->index;
+  if (op.releases) {
+    order.fence(warp);
+    m.clock->tick();
+  }
+  for_lanes(mask, [&](int i) {
+    if (direction != Direction::write) order.strong_read(warp, access.address[i]);
+    if (direction != Direction::read)
+      order.strong_write(warp, access.address[i], direction == Direction::write);
+  });
+  if (op.acquires) order.acquire(warp);
+}
+
 void locate_bytes(Machine& m, const Op& op, uint32_t mask, Direction direction, uint32_t bytes,
                   Access& access) {
   GlobalMemory& memory = *m.memory;
+  const uint32_t warp = m.warp->index;
+  if (op.synchronises && m.program->orders) synchronise(m, op, mask, direction, access);
   for_lanes(mask, [&](int i) {
     const uint64_t offset = access.address[i] - memory.base;
     if (offset >= memory.size || memory.size - offset < bytes) refuse(m, op, i, access.address[i], bytes);
     uint8_t* state = memory.state + offset;
-    if (direction != Direction::write && !all_written(state, bytes))
-      refuse(m, op, i, access.address[i], bytes);
+    if (direction != Direction::write) {
+      if (!all_written(state, bytes)) refuse(m, op, i, access.address[i], bytes);
+      const std::string race = m.global->read(offset, bytes, warp, op.synchronises);
+      if (!race.empty()) m.fault(op, i, "race", memory.describe(access.address[i]) + ": " + race);
+    }
     if (direction != Direction::read) {
       if (!all_allocated(state, bytes)) refuse(m, op, i, access.address[i], bytes);
+      const std::string race = m.global->write(offset, bytes, warp, op.synchronises);
+      if (!race.empty()) m.fault(op, i, "race", memory.describe(access.address[i]) + ": " + race);
       std::memset(state, byte_written, bytes);
     }
     access.at[i] = memory.data + offset;

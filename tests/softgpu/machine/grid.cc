@@ -9,7 +9,10 @@
 #include <mutex>
 #include <new>
 
+#include "machine/block_clock.h"
 #include "machine/decode.h"
+#include "machine/global_shadow.h"
+#include "machine/launch_order.h"
 #include "machine/machine.h"
 #include "machine/runner.h"
 #include "machine/shared_memory.h"
@@ -122,12 +125,15 @@ void begin_block(Machine& m, uint64_t number) {
   m.block = number;
   m.block_index = {static_cast<uint32_t>(number % grid.x), static_cast<uint32_t>(number / grid.x % grid.y),
                    static_cast<uint32_t>(number / grid.x / grid.y)};
+  m.clock->begin_block();
   m.shared->begin_block();
+  m.order->begin_block(number);
+  m.global->begin_block(number);
   for (Warp& warp : m.warps) {
     warp.live = warp.born;
     warp.state = Warp::State::ready;
     warp.groups.assign(1, {0, warp.born, false});
-    warp.copies.clear();
+    warp.copies_used = 0;
     std::fill(std::begin(warp.committed), std::end(warp.committed), 0);
   }
   fill_presets(m, number == 0);
@@ -172,13 +178,19 @@ void run_grid(const Launch& launch, GlobalMemory& memory, Counters& counters) {
   check_shape(launch, program);
   const uint64_t threads = volume(launch.block);
   const auto warps = static_cast<uint32_t>((threads + kLanes - 1) / kLanes);
+  BlockClock clock(warps);
   SharedMemory shared(program.shared.dynamic_offset + launch.dynamic_shared_bytes, program.shared_granule,
-                      warps);
+                      clock);
+  LaunchOrder order(clock);
+  GlobalShadow global(program.global_granule, clock, order);
   Machine m;
   m.program = &program;
   m.launch = &launch;
   m.memory = &memory;
+  m.clock = &clock;
   m.shared = &shared;
+  m.order = &order;
+  m.global = &global;
   m.counters = &counters[launch.kernel->name];
   m.warps.resize(warps);
   const Aligned registers(size_t{warps} * program.register_bytes);

@@ -46,11 +46,14 @@ struct Warp {
   uint32_t carry = 0;          // of add.cc, per lane
   std::vector<Group> groups;   // of live lanes
   std::vector<uint32_t> returns[kLanes];
-  std::vector<PendingCopy> copies;
+  std::vector<PendingCopy> copies;  // the first copies_used
+  size_t copies_used = 0;
   uint32_t committed[kLanes] = {};
 };
 
+class BlockClock;
 class SharedMemory;
+class LaunchOrder;
 class GlobalShadow;
 
 /// A launch as it runs: handlers see the warp whose turn it is.
@@ -58,6 +61,8 @@ struct Machine {
   Program* program = nullptr;
   const Launch* launch = nullptr;
   GlobalMemory* memory = nullptr;
+  BlockClock* clock = nullptr;
+  LaunchOrder* order = nullptr;
   GlobalShadow* global = nullptr;
   SharedMemory* shared = nullptr;
   KernelCounters* counters = nullptr;

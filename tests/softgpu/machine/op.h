@@ -29,9 +29,10 @@ struct Op {
   ptx::Space space = ptx::Space::generic;
   uint8_t bytes = 0;          // of one memory access, all elements of a vector together
   bool synchronises = false;  // an atomic or volatile access: no race with another such
-  bool wide_address = true;   // the address register has 64 bits
-  int32_t guard = -1;         // register
-  uint32_t guard_flip = 0;    // all ones: @!p
+  bool acquires = false, releases = false;
+  bool wide_address = true;  // the address register has 64 bits
+  int32_t guard = -1;        // register
+  uint32_t guard_flip = 0;   // all ones: @!p
   uint32_t r[15] = {};
   uint32_t target = 0;  // a branch; of an indexed branch: of Program::targets, count in imm
   int64_t imm = 0;      // an address's offset, a look-up table
@@ -59,8 +60,9 @@ struct Program {
   uint32_t register_bytes = 0;
   uint32_t local_bytes = 0;  // per lane
   ptx::SharedLayout shared;
-  uint32_t shared_granule = 2;                       // log2 of the smallest access to shared memory
-  uint32_t global_granule = 2;                       // and of that to global memory
+  uint32_t shared_granule = 2;  // log2 of the smallest access to shared memory
+  uint32_t global_granule = 2;  // and of that to global memory
+  bool orders = false;          // there is a fence, or an access that acquires or releases
   std::vector<uint64_t> warp_counts, thread_counts;  // per op, since the last launch began
 };
 

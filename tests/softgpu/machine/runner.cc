@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "machine/shared_memory.h"
+#include "machine/block_clock.h"
+#include "machine/launch_order.h"
 
 namespace softgpu {
 namespace {
@@ -247,7 +248,8 @@ void Runner::arrive(Warp& warp, const Op& op, uint32_t mask) {
   }
   if (barrier.threads < expected) return;
   if (barrier.threads > expected) m_.fault(op, lane, "divergent barrier", "more threads than it expects");
-  m_.shared->barrier(barrier.arrived, barrier.waiting);
+  m_.clock->barrier(barrier.arrived, barrier.waiting);
+  m_.order->barrier(barrier.arrived, barrier.waiting);
   for_lanes(barrier.waiting, [&](int w) { m_.warps[w].state = Warp::State::ready; });
   barrier = {};
 }

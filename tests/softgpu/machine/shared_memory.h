@@ -5,25 +5,20 @@
 #include <string>
 #include <vector>
 
-#include "machine/machine.h"
+#include "machine/block_clock.h"
 
 namespace softgpu {
 
 /// A block's shared memory with what is known of it per granule (the smallest access that the kernel makes):
 /// who wrote it last, who has read it since, and whether a cp.async still owes it.
-///
-/// Time is counted in generations: a barrier ends one. A record of an earlier generation than the last
-/// barrier of the whole block is ordered before everything; otherwise warps are compared by what each knows
-/// of each other (FastTrack, Flanagan and Freund 2009, with a warp as the thread: its lanes run in lockstep
-/// or meet in __syncwarp).
 class SharedMemory {
  public:
-  SharedMemory(uint64_t bytes, uint32_t granule_log2, uint32_t warps);
+  SharedMemory(uint64_t bytes, uint32_t granule_log2, const BlockClock& clock);
 
   /// As a block finds it: 0xFF, and nothing written.
   void begin_block();
 
-  uint64_t size() const { return bytes_; }
+  uint64_t size() const { return data_.size(); }
   std::byte* data(uint64_t offset) { return data_.data() + offset; }
 
   /// Checks and records an access of `warp` to [offset, offset + bytes), which is inside and aligned. Returns
@@ -39,35 +34,26 @@ class SharedMemory {
   };
   Problem problem(uint32_t offset, uint32_t bytes, uint32_t warp, bool writes) const;
 
-  /// What a barrier orders: what the warps of `arrived` did is before what those of `waited` do from now on.
-  void barrier(uint32_t arrived, uint32_t waited);
-  /// Whether what `other` did in `generation` is before what `warp` does now.
-  bool ordered(uint32_t other, uint32_t generation, uint32_t warp) const {
-    return generation <= settled_ || other == warp || known_[warp][other] >= generation;
-  }
-  uint32_t generation() const { return generation_; }
-
  private:
   // Of a write: bit 31 owed, bit 30 atomic, then generation, and the warp in the low 5 bits; 0: never
   // written.
   static constexpr uint32_t kOwed = 1U << 31;
   static constexpr uint32_t kAtomic = 1U << 30;
   static constexpr uint32_t kRecord = kAtomic - 1;
-  uint32_t record(uint32_t warp) const { return generation_ << 5 | warp; }
+  uint32_t record(uint32_t warp) const { return clock_.generation() << 5 | warp; }
   bool readable(uint32_t write, uint32_t warp, bool synchronises) const;
-  bool writable(uint32_t write, uint32_t readers, uint32_t read_generation, uint32_t warp,
-                bool synchronises) const;
+  bool writable(uint32_t granule, uint32_t warp, bool synchronises) const;
+  template <uint32_t Count>
+  bool read_quickly(uint32_t first, uint32_t warp);
+  template <uint32_t Count>
+  bool write_quickly(uint32_t first, uint32_t warp, uint32_t record);
 
-  uint64_t bytes_;
-  uint32_t granule_, warps_;
+  const BlockClock& clock_;
+  uint32_t granule_;
   std::vector<std::byte> data_;
   std::vector<uint32_t> write_;            // per granule
   std::vector<uint32_t> readers_;          // warps that have read since, as bits
   std::vector<uint32_t> read_generation_;  // in which the last of them did
-  uint32_t generation_ = 1;
-  uint32_t settled_ = 0;  // generations up to this are before everything
-  std::vector<std::vector<uint32_t>>
-      known_;  // [warp][other]: the generation of other that warp has waited for
 };
 
 }  // namespace softgpu
