@@ -10,29 +10,10 @@
 namespace softgpu {
 namespace {
 
-bool follow_each_other(const uint64_t (&address)[kLanes], uint32_t mask, uint32_t bytes) {
-  if (mask != kAllLanes) return false;
-  uint64_t differs = 0;
-  for (int i = 0; i < kLanes; ++i) differs |= address[i] ^ (address[0] + static_cast<uint64_t>(i) * bytes);
-  return differs == 0;
-}
-
-void check_alignment(Machine& m, const Op& op, uint32_t mask, const Access& access) {
-  uint64_t low = 0;
-  for_lanes(mask, [&](int i) { low |= access.address[i]; });
-  if ((low & (op.bytes - 1)) == 0) return;
-  for_lanes(mask, [&](int i) {
-    if ((access.address[i] & (op.bytes - 1)) != 0) {
-      m.fault(op, i, "misaligned",
-              fmt::format("address {:#x} is no multiple of {}", access.address[i], op.bytes));
-    }
-  });
-}
-
 // Of the kernel's parameters, and of a lane's local memory.
 void locate_plain(Machine& m, const Op& op, uint32_t mask, Access& access, const char* space, std::byte* base,
                   uint64_t size, uint64_t per_lane) {
-  check_alignment(m, op, mask, access);
+  check_alignment(m, op, mask, access.address, op.bytes);
   for_lanes(mask, [&](int i) {
     if (access.address[i] >= size || size - access.address[i] < op.bytes) {
       m.fault(op, i, "out of bounds",
@@ -79,6 +60,25 @@ void locate_generic(Machine& m, const Op& op, uint32_t mask, Direction direction
 
 }  // namespace
 
+bool follow_each_other(const uint64_t (&address)[kLanes], uint32_t mask, uint32_t bytes) {
+  if (mask != kAllLanes) return false;
+  uint64_t differs = 0;
+  for (int i = 0; i < kLanes; ++i) differs |= address[i] ^ (address[0] + static_cast<uint64_t>(i) * bytes);
+  return differs == 0;
+}
+
+void check_alignment(const Machine& m, const Op& op, uint32_t mask, const uint64_t (&address)[kLanes],
+                     uint32_t bytes) {
+  const uint64_t low = bytes - 1;
+  uint64_t wrong = 0;
+  for (int i = 0; i < kLanes; ++i) wrong |= has(mask, i) ? address[i] & low : 0;
+  if (wrong == 0) return;
+  for_lanes(mask, [&](int i) {
+    if ((address[i] & low) == 0) return;
+    m.fault(op, i, "misaligned", fmt::format("address {:#x} is no multiple of {}", address[i], bytes));
+  });
+}
+
 void addresses(const Machine& m, uint32_t address_register, bool wide, int64_t offset,
                uint64_t (&address)[kLanes]) {
   if (wide) {
@@ -91,7 +91,7 @@ void addresses(const Machine& m, uint32_t address_register, bool wide, int64_t o
 }
 
 void locate_shared(Machine& m, const Op& op, uint32_t mask, Direction direction, Access& access) {
-  check_alignment(m, op, mask, access);
+  check_alignment(m, op, mask, access.address, op.bytes);
   SharedMemory& shared = *m.shared;
   const uint32_t warp = m.warp->index;
   const uint64_t size = shared.size();

@@ -17,6 +17,12 @@ enum class Direction : uint8_t { read, write, both };
 void addresses(const Machine& m, uint32_t address_register, bool wide, int64_t offset,
                uint64_t (&address)[kLanes]);
 
+/// Whether all lanes take part, each right after the one before.
+bool follow_each_other(const uint64_t (&address)[kLanes], uint32_t mask, uint32_t bytes);
+/// Faults where an address is no multiple of `bytes`, a power of two.
+void check_alignment(const Machine& m, const Op& op, uint32_t mask, const uint64_t (&address)[kLanes],
+                     uint32_t bytes);
+
 /// Checks the access of op.bytes in op.space by every lane of `mask` (bounds, alignment, bytes never written,
 /// races, copies owed), records and counts it, and finds the bytes.
 void locate(Machine& m, const Op& op, uint32_t mask, Direction direction, Access& access);

@@ -32,12 +32,7 @@ void read_source(Machine& m, const Op& op, uint32_t mask, PendingCopy& copy) {
               fmt::format("a source of {} bytes for a copy of {}", bytes, op.bytes));
     if (bytes < op.bytes) for_lanes(same, [&](int i) { std::memset(copy.data[i], 0, 16); });
     if (bytes == 0) continue;
-    for_lanes(same, [&](int i) {
-      if (source.address[i] % op.bytes != 0) {
-        m.fault(op, i, "misaligned",
-                fmt::format("address {:#x} is no multiple of {}", source.address[i], op.bytes));
-      }
-    });
+    check_alignment(m, op, same, source.address, op.bytes);
     locate_global_bytes(m, op, same, bytes, source);
     for_lanes(same, [&](int i) { std::memcpy(copy.data[i], source.at[i], bytes); });
   }
@@ -52,10 +47,8 @@ void copy_async(Machine& m, const Op& op, uint32_t mask) {
   copy.mask = mask;
   copy.bytes = op.bytes;
   read_source(m, op, mask, copy);
+  check_alignment(m, op, mask, to, op.bytes);
   for_lanes(mask, [&](int i) {
-    if (to[i] % op.bytes != 0) {
-      m.fault(op, i, "misaligned", fmt::format("shared address {:#x} is no multiple of {}", to[i], op.bytes));
-    }
     if (to[i] >= m.shared->size() || m.shared->size() - to[i] < op.bytes) {
       m.fault(op, i, "out of bounds",
               fmt::format("{} bytes at {} of {} bytes of shared memory", op.bytes, to[i], m.shared->size()));

@@ -138,10 +138,37 @@ void decode_indexed_branch(Decoder& d) {
   d.emit(op);
 }
 
+// bar.red.popc.u32 d, a{, b}, {!}c; bar.red.and.pred p, a{, b}, {!}c; barrier.cta.red...
+void decode_barrier_reduction(Decoder& d) {
+  const auto& words = d.instruction().words;
+  const auto& operands = d.instruction().operands;
+  Op op = d.start();
+  for (size_t i = 1; i < words.size(); ++i) {
+    if (words[i] == "popc")
+      op.imm2 = 1;
+    else if (words[i] == "and")
+      op.imm2 = 2;
+    else if (words[i] == "or")
+      op.imm2 = 3;
+    else if (words[i] != "cta" && words[i] != "red" && words[i] != "aligned" && words[i] != "u32" &&
+             words[i] != "pred")
+      d.refuse("." + words[i]);
+  }
+  if (op.imm2 == 0 || operands.size() < 3 || operands.size() > 4) d.refuse();
+  op.control = Control::block_barrier;
+  op.kind = Kind::barrier;
+  op.r[0] = d.bind(operands[1], 'w');
+  op.r[1] = operands.size() == 4 ? d.bind(operands[2], 'w') : d.constant(4, 0);
+  op.r[2] = d.bind(operands.back(), 'p');
+  op.r[3] = d.bind(operands[0], op.imm2 == 1 ? 'w' : 'p');
+  d.emit(op);
+}
+
 // bar.sync a{, b}; barrier{.cta}.sync{.aligned} a{, b}; bar.arrive a, b
 void decode_barrier(Decoder& d) {
   const auto& words = d.instruction().words;
   const auto& operands = d.instruction().operands;
+  if (std::find(words.begin(), words.end(), "red") != words.end()) return decode_barrier_reduction(d);
   const bool arrives = std::find(words.begin(), words.end(), "arrive") != words.end();
   for (size_t i = 1; i < words.size(); ++i) {
     if (words[i] != "cta" && words[i] != "sync" && words[i] != "arrive" && words[i] != "aligned")

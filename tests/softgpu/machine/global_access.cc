@@ -62,29 +62,49 @@ void synchronise(Machine& m, const Op& op, uint32_t mask, Direction direction, c
   if (op.acquires) order.acquire(warp);
 }
 
+// One range of bytes, of one lane or of all in a row.
+void check_range(Machine& m, const Op& op, int lane, Direction direction, uint64_t address, uint32_t bytes) {
+  GlobalMemory& memory = *m.memory;
+  const uint64_t offset = address - memory.base;
+  const uint32_t warp = m.warp->index;
+  if (offset >= memory.size || memory.size - offset < bytes) refuse(m, op, lane, address, bytes);
+  uint8_t* state = memory.state + offset;
+  auto race = [&](bool writes) {
+    m.fault(
+        op, lane, "race",
+        memory.describe(address) + ": " + m.global->problem(offset, bytes, warp, writes, op.synchronises));
+  };
+  if (direction != Direction::write) {
+    if (!all_written(state, bytes)) refuse(m, op, lane, address, bytes);
+    if (!m.global->read(offset, bytes, warp, op.synchronises)) race(false);
+  }
+  if (direction != Direction::read) {
+    if (!all_allocated(state, bytes)) refuse(m, op, lane, address, bytes);
+    if (!m.global->write(offset, bytes, warp, op.synchronises)) race(true);
+    std::memset(state, byte_written, bytes);
+  }
+}
+
+// Whether the range can be looked at as one: then what is wrong is looked for lane by lane.
+bool in_memory(const GlobalMemory& memory, uint64_t address, uint32_t bytes, Direction direction) {
+  const uint64_t offset = address - memory.base;
+  if (offset >= memory.size || memory.size - offset < bytes) return false;
+  return direction == Direction::write ? all_allocated(memory.state + offset, bytes)
+                                       : all_written(memory.state + offset, bytes);
+}
+
 void locate_bytes(Machine& m, const Op& op, uint32_t mask, Direction direction, uint32_t bytes,
                   Access& access) {
-  GlobalMemory& memory = *m.memory;
-  const uint32_t warp = m.warp->index;
   if (op.synchronises && m.program->orders) synchronise(m, op, mask, direction, access);
-  for_lanes(mask, [&](int i) {
-    const uint64_t offset = access.address[i] - memory.base;
-    if (offset >= memory.size || memory.size - offset < bytes) refuse(m, op, i, access.address[i], bytes);
-    uint8_t* state = memory.state + offset;
-    if (direction != Direction::write) {
-      if (!all_written(state, bytes)) refuse(m, op, i, access.address[i], bytes);
-      const std::string race = m.global->read(offset, bytes, warp, op.synchronises);
-      if (!race.empty()) m.fault(op, i, "race", memory.describe(access.address[i]) + ": " + race);
-    }
-    if (direction != Direction::read) {
-      if (!all_allocated(state, bytes)) refuse(m, op, i, access.address[i], bytes);
-      const std::string race = m.global->write(offset, bytes, warp, op.synchronises);
-      if (!race.empty()) m.fault(op, i, "race", memory.describe(access.address[i]) + ": " + race);
-      std::memset(state, byte_written, bytes);
-    }
-    access.at[i] = memory.data + offset;
-  });
-  access.contiguous = false;
+  const uint32_t together = bytes * kLanes;
+  access.contiguous = follow_each_other(access.address, mask, bytes) && direction != Direction::both &&
+                      in_memory(*m.memory, access.address[0], together, direction);
+  if (access.contiguous) {
+    check_range(m, op, 0, direction, access.address[0], together);
+  } else {
+    for_lanes(mask, [&](int i) { check_range(m, op, i, direction, access.address[i], bytes); });
+  }
+  for_lanes(mask, [&](int i) { access.at[i] = m.memory->data + (access.address[i] - m.memory->base); });
   if (direction != Direction::write) count_global(m.counters->global_loads, mask, access.address, bytes);
   if (direction != Direction::read) count_global(m.counters->global_stores, mask, access.address, bytes);
 }
@@ -92,16 +112,7 @@ void locate_bytes(Machine& m, const Op& op, uint32_t mask, Direction direction, 
 }  // namespace
 
 void locate_global(Machine& m, const Op& op, uint32_t mask, Direction direction, Access& access) {
-  uint64_t low = 0;
-  for_lanes(mask, [&](int i) { low |= access.address[i]; });
-  if ((low & (op.bytes - 1)) != 0) {
-    for_lanes(mask, [&](int i) {
-      if ((access.address[i] & (op.bytes - 1)) != 0) {
-        m.fault(op, i, "misaligned",
-                fmt::format("address {:#x} is no multiple of {}", access.address[i], op.bytes));
-      }
-    });
-  }
+  check_alignment(m, op, mask, access.address, op.bytes);
   locate_bytes(m, op, mask, direction, op.bytes, access);
 }
 

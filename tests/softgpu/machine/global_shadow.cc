@@ -17,7 +17,7 @@ GlobalRecords::Page& GlobalRecords::page(uint64_t offset, uint32_t granule) {
 }
 
 uint64_t GlobalRecords::next_launch() {
-  if (++launch_ < 1 << 12) return launch_;
+  if (++launch_ < 1 << 11) return launch_;
   for (auto& pages : pages_) pages.clear();
   return launch_ = 1;
 }
@@ -40,79 +40,117 @@ GlobalRecords::Page& GlobalShadow::page(uint64_t offset) {
 }
 
 // Whether what the record says is before what the warp does now; true of other launches.
-inline bool GlobalShadow::before(uint64_t record, uint32_t warp) {
+bool GlobalShadow::before(uint64_t record, uint32_t warp) {
   if (record >> kLaunch != launch_) return true;
   if (block_of(record) != block_)
     return order_.ordered(block_of(record), warp_of(record), generation_of(record), warp);
   return clock_.ordered(warp_of(record), generation_of(record), warp);
 }
 
-inline bool GlobalShadow::read_one(GlobalRecords::Page& page, uint64_t i, uint32_t warp, bool synchronises) {
-  const uint64_t written = page.write[i];
-  if (!(synchronises && (written & kFlag) != 0) && !before(written, warp)) return false;
-  if (synchronises) return true;
-  uint64_t& read = page.read[i];
+bool GlobalShadow::readable(uint64_t written, uint32_t warp, bool synchronises) {
+  return (synchronises && (written & kFlag) != 0) || before(written, warp);
+}
+
+bool GlobalShadow::writable(uint64_t written, uint64_t read, uint32_t warp, bool synchronises) {
+  if (!readable(written, warp, synchronises)) return false;
+  if (read >> kLaunch != launch_) return true;
+  if (block_of(read) == block_ && generation_of(read) <= clock_.settled()) return true;
+  return (read & kFlag) == 0 && before(read, warp);
+}
+
+// A reader that is before this one need not be remembered; one that is not is remembered as one of many.
+uint64_t GlobalShadow::read_record(uint64_t earlier, uint32_t warp) {
   const uint64_t mine = record(warp);
-  // A reader that is before this one need not be remembered; one that is not is remembered as one of many.
-  if (read >> kLaunch != launch_) {
-    read = mine;
-  } else if ((read & kFlag) == 0 && before(read, warp)) {
-    read = mine;
-  } else if (block_of(read) == block_ && generation_of(read) <= clock_.settled()) {
-    read = mine;
-  } else if (block_of(read) == block_) {
-    read = mine | kFlag;
-  } else {
-    read = mine | kFlag | kManyBlocks << kBlock;
+  if (earlier >> kLaunch != launch_) return mine;
+  if ((earlier & kFlag) == 0 && before(earlier, warp)) return mine;
+  if (block_of(earlier) != block_) return mine | kFlag | kManyBlocks << kBlock;
+  return generation_of(earlier) <= clock_.settled() ? mine : mine | kFlag;
+}
+
+// good(page, first, count) for the granules of [offset, offset + bytes), page by page.
+template <class F>
+bool GlobalShadow::each_run(uint64_t offset, uint32_t bytes, F good) {
+  const uint64_t granules = uint64_t{1} << (GlobalRecords::kPageLog2 - granule_);
+  uint64_t i = offset >> granule_;
+  const uint64_t end = ((offset + bytes - 1) >> granule_) + 1;
+  while (i < end) {
+    const uint64_t in_page = i & (granules - 1);
+    const uint64_t count = std::min(end - i, granules - in_page);
+    if (!good(page(i << granule_), in_page, count)) return false;
+    i += count;
   }
   return true;
 }
 
-inline bool GlobalShadow::write_one(GlobalRecords::Page& page, uint64_t i, uint32_t warp, bool synchronises) {
-  const uint64_t written = page.write[i];
-  const uint64_t read = page.read[i];
-  if (!(synchronises && (written & kFlag) != 0) && !before(written, warp)) return false;
-  if (read >> kLaunch == launch_) {
-    const bool settled = block_of(read) == block_ && generation_of(read) <= clock_.settled();
-    if (!settled && ((read & kFlag) != 0 || !before(read, warp))) return false;
-    page.read[i] = 0;
-  }
-  page.write[i] = record(warp) | (synchronises ? kFlag : 0);
-  return true;
+bool GlobalShadow::read(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises) {
+  const uint64_t mine = record(warp);
+  const uint64_t many = (launch_ << kLaunch | kManyBlocks << kBlock) >> kBlock;
+  return each_run(offset, bytes, [&](GlobalRecords::Page& at, uint64_t first, uint64_t count) {
+    uint64_t* write = at.write.data() + first;
+    uint64_t* read = at.read.data() + first;
+    uint32_t good = synchronises ? 0 : 1;
+    for (uint64_t k = 0; k < count; ++k) {
+      good &= (harmless(write[k], mine) ? 1U : 0U) &
+              ((harmless(read[k], mine) ? 1U : 0U) | (read[k] >> kBlock == many ? 1U : 0U));
+    }
+    if (good != 0) {
+      for (uint64_t k = 0; k < count; ++k) read[k] = read[k] >> kBlock == many ? read[k] : mine;
+      return true;
+    }
+    for (uint64_t k = 0; k < count; ++k) {
+      if (!readable(write[k], warp, synchronises)) return false;
+      if (!synchronises) read[k] = read_record(read[k], warp);
+    }
+    return true;
+  });
 }
 
-std::string GlobalShadow::describe(const GlobalRecords::Page& page, uint64_t i, uint32_t warp) {
+bool GlobalShadow::write(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises) {
+  const uint64_t mine = record(warp) | (synchronises ? kFlag : 0);
+  return each_run(offset, bytes, [&](GlobalRecords::Page& at, uint64_t first, uint64_t count) {
+    uint64_t* write = at.write.data() + first;
+    uint64_t* read = at.read.data() + first;
+    uint32_t good = 1;
+    for (uint64_t k = 0; k < count; ++k) {
+      good &= (harmless(write[k], mine) ? 1U : 0U) & (harmless(read[k], mine) ? 1U : 0U);
+    }
+    for (uint64_t k = 0; k < count; ++k) {
+      if (good == 0 && !writable(write[k], read[k], warp, synchronises)) return false;
+      write[k] = mine;
+      read[k] = 0;
+    }
+    return true;
+  });
+}
+
+std::string GlobalShadow::problem(uint64_t offset, uint32_t bytes, uint32_t warp, bool writes,
+                                  bool synchronises) {
   auto who = [&](uint64_t record) {
     if (block_of(record) == kManyBlocks) return std::string("several blocks");
-    if (block_of(record) == block_) return fmt::format("warp {} of this block", warp_of(record));
-    return fmt::format("warp {} of block {}", warp_of(record), block_of(record));
+    if (block_of(record) != block_)
+      return fmt::format("warp {} of block {}", warp_of(record), block_of(record));
+    return (record & kFlag) != 0 ? std::string("several warps of this block")
+                                 : fmt::format("warp {} of this block", warp_of(record));
   };
-  const uint64_t written = page.write[i];
-  if (written >> kLaunch == launch_ && !before(written, warp)) {
-    return fmt::format("{} wrote it in this launch, and nothing orders the two", who(written));
-  }
-  return fmt::format("{} read it in this launch, and nothing orders the two", who(page.read[i]));
-}
-
-template <class F>
-std::string GlobalShadow::each(uint64_t offset, uint32_t bytes, uint32_t warp, F good) {
-  const uint64_t in_page = (uint64_t{1} << (GlobalRecords::kPageLog2 - granule_)) - 1;
-  const uint64_t last = (offset + bytes - 1) >> granule_;
-  for (uint64_t i = offset >> granule_; i <= last; ++i) {
-    GlobalRecords::Page& at = page(i << granule_);
-    if (!good(at, i & in_page)) return describe(at, i & in_page, warp);
-  }
-  return "";
-}
-
-std::string GlobalShadow::read(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises) {
-  return each(offset, bytes, warp,
-              [&](GlobalRecords::Page& at, uint64_t i) { return read_one(at, i, warp, synchronises); });
-}
-
-std::string GlobalShadow::write(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises) {
-  return each(offset, bytes, warp,
-              [&](GlobalRecords::Page& at, uint64_t i) { return write_one(at, i, warp, synchronises); });
+  std::string text;
+  each_run(offset, bytes, [&](GlobalRecords::Page& at, uint64_t first, uint64_t count) {
+    for (uint64_t k = first; k < first + count; ++k) {
+      if (!readable(at.write[k], warp, synchronises)) {
+        const bool atomic = (at.write[k] & kFlag) != 0;
+        text = fmt::format(
+            "warp {} of {} wrote it{} in this launch", warp_of(at.write[k]),
+            block_of(at.write[k]) == block_ ? "this block" : fmt::format("block {}", block_of(at.write[k])),
+            atomic ? " atomically" : "");
+        return false;
+      }
+      if (writes && !writable(at.write[k], at.read[k], warp, synchronises)) {
+        text = who(at.read[k]) + " read it in this launch";
+        return false;
+      }
+    }
+    return true;
+  });
+  return text + ", and nothing orders the two";
 }
 
 }  // namespace softgpu

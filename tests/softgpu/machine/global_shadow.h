@@ -39,13 +39,15 @@ class GlobalShadow {
   GlobalShadow(uint32_t granule_log2, const BlockClock& clock, LaunchOrder& order);
   void begin_block(uint64_t block) { block_ = block; }
 
-  /// Checks and records an access to [offset, offset + bytes). Returns "" or what is wrong.
-  std::string read(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises);
-  std::string write(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises);
+  /// Checks and records an access to [offset, offset + bytes). False where it is wrong, and then problem()
+  /// says how.
+  bool read(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises);
+  bool write(uint64_t offset, uint32_t bytes, uint32_t warp, bool synchronises);
+  std::string problem(uint64_t offset, uint32_t bytes, uint32_t warp, bool writes, bool synchronises);
 
  private:
-  // A record: launch (12 bits), block (24), warp (5), generation (22), and one bit: an atomic write, or a
-  // read by several warps that are in no order.
+  // A record: launch (11 bits, and a zero before), block (24), warp (5), generation (22), and one bit: an
+  // atomic write, or a read by several warps that are in no order.
   static constexpr uint64_t kFlag = 1;
   static constexpr uint32_t kGeneration = 1, kWarp = 23, kBlock = 28, kLaunch = 52;
   static constexpr uint64_t kManyBlocks = (uint64_t{1} << 24) - 1;
@@ -57,11 +59,16 @@ class GlobalShadow {
   static uint64_t block_of(uint64_t record) { return (record >> kBlock) & kManyBlocks; }
   static uint32_t generation_of(uint64_t record) { return (record >> kGeneration) & ((1U << 22) - 1); }
   bool before(uint64_t record, uint32_t warp);
-  bool read_one(GlobalRecords::Page& page, uint64_t i, uint32_t warp, bool synchronises);
-  bool write_one(GlobalRecords::Page& page, uint64_t i, uint32_t warp, bool synchronises);
+  // Of an earlier launch, or the warp's own.
+  bool harmless(uint64_t record, uint64_t mine) const {
+    return static_cast<int64_t>(record) < static_cast<int64_t>(launch_ << kLaunch) ||
+           (record >> kWarp) == (mine >> kWarp);
+  }
+  bool readable(uint64_t written, uint32_t warp, bool synchronises);
+  bool writable(uint64_t written, uint64_t read, uint32_t warp, bool synchronises);
+  uint64_t read_record(uint64_t before, uint32_t warp);
   template <class F>
-  std::string each(uint64_t offset, uint32_t bytes, uint32_t warp, F good);
-  std::string describe(const GlobalRecords::Page& page, uint64_t i, uint32_t warp);
+  bool each_run(uint64_t offset, uint32_t bytes, F good);
   GlobalRecords::Page& page(uint64_t offset);
 
   const BlockClock& clock_;

@@ -79,6 +79,7 @@ void LaunchOrder::barrier(uint32_t arrived, uint32_t waited) {
 }
 
 bool LaunchOrder::ordered(uint64_t block, uint32_t other, uint32_t generation, uint32_t warp) {
+  if (releases_.empty()) return false;
   Knowledge& knowledge = warps_[warp];
   const auto known = [&] {
     const auto found = knowledge.by_block.find(block);

@@ -40,7 +40,7 @@ struct Warp {
   uint32_t born = 0;  // lanes that exist
   uint32_t live = 0;  // and have not exited
   State state = State::ready;
-  uint32_t barrier = 0;  // where it waits
+  const Op* barrier = nullptr;  // where it waits
   std::byte* registers = nullptr;
   std::byte* local = nullptr;  // Program::local_bytes per lane
   uint32_t carry = 0;          // of add.cc, per lane

@@ -44,7 +44,9 @@ bool has_destination(const Instruction& instruction) {
                                                   "griddepcontrol",
                                                   "applypriority",
                                                   "discard"};
-  return !instruction.operands.empty() && !without.contains(instruction.words[0]);
+  const auto& words = instruction.words;
+  if (std::find(words.begin() + 1, words.end(), "red") != words.end()) return true;  // bar.red
+  return !instruction.operands.empty() && !without.contains(words[0]);
 }
 
 struct Use {

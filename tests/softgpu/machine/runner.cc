@@ -244,13 +244,32 @@ void Runner::arrive(Warp& warp, const Op& op, uint32_t mask) {
   if (op.imm == 0) {
     barrier.waiting |= 1U << warp.index;
     warp.state = Warp::State::at_barrier;
-    warp.barrier = id;
+    warp.barrier = &op;
   }
+  if (op.imm2 != 0) barrier.votes += static_cast<uint32_t>(__builtin_popcount(m_.predicate(op.r[2]) & mask));
   if (barrier.threads < expected) return;
   if (barrier.threads > expected) m_.fault(op, lane, "divergent barrier", "more threads than it expects");
+  release(barrier);
+}
+
+void Runner::release(Barrier& barrier) {
   m_.clock->barrier(barrier.arrived, barrier.waiting);
   m_.order->barrier(barrier.arrived, barrier.waiting);
-  for_lanes(barrier.waiting, [&](int w) { m_.warps[w].state = Warp::State::ready; });
+  Warp* const current = m_.warp;
+  for_lanes(barrier.waiting, [&](int w) {
+    Warp& warp = m_.warps[w];
+    warp.state = Warp::State::ready;
+    const Op& op = *warp.barrier;
+    if (op.imm2 == 0) return;
+    m_.warp = &warp;
+    if (op.imm2 == 1) {
+      each_lane(m_.reg<uint32_t>(op.r[3]), warp.live, [&](int) { return barrier.votes; });
+    } else {
+      const bool yes = op.imm2 == 2 ? barrier.votes == barrier.threads : barrier.votes != 0;
+      m_.set_predicate(op.r[3], warp.live, yes ? kAllLanes : 0);
+    }
+  });
+  m_.warp = current;
   barrier = {};
 }
 

@@ -19,6 +19,7 @@ class Runner {
     uint32_t waiting = 0;  // of them, those that wait
     uint32_t threads = 0;
     uint32_t expected = 0;
+    uint32_t votes = 0;  // of bar.red: threads whose predicate holds
     const Op* op = nullptr;
   };
 
@@ -29,6 +30,7 @@ class Runner {
   static void insert(Warp& warp, Group group);
   bool members_present(const Warp& warp, const Op& op, uint32_t mask, uint32_t running);
   void arrive(Warp& warp, const Op& op, uint32_t mask);
+  void release(Barrier& barrier);
   [[noreturn]] void nobody_goes_on();
 
   Machine& m_;

@@ -99,8 +99,17 @@ bool SharedMemory::read(uint32_t offset, uint32_t bytes, uint32_t warp, bool syn
       case 8:
         good = read_quickly<8>(first, warp);
         break;
+      case 16:
+        good = read_quickly<16>(first, warp);
+        break;
       case 32:
         good = read_quickly<32>(first, warp);
+        break;
+      case 64:
+        good = read_quickly<64>(first, warp);
+        break;
+      case 128:
+        good = read_quickly<128>(first, warp);
         break;
       default:
         break;
@@ -134,8 +143,17 @@ bool SharedMemory::write(uint32_t offset, uint32_t bytes, uint32_t warp, bool sy
     case 8:
       good = write_quickly<8>(first, warp, made);
       break;
+    case 16:
+      good = write_quickly<16>(first, warp, made);
+      break;
     case 32:
       good = write_quickly<32>(first, warp, made);
+      break;
+    case 64:
+      good = write_quickly<64>(first, warp, made);
+      break;
+    case 128:
+      good = write_quickly<128>(first, warp, made);
       break;
     default:
       break;

@@ -101,6 +101,16 @@ void count_shared(Traffic& traffic, uint32_t mask, const uint64_t (&address)[kLa
 }
 
 void count_global(Traffic& traffic, uint32_t mask, const uint64_t (&address)[kLanes], uint32_t bytes) {
+  uint64_t out_of_row = mask == kAllLanes ? 0 : 1;
+  for (int i = 0; i < kLanes; ++i) out_of_row |= address[i] ^ (address[0] + static_cast<uint64_t>(i) * bytes);
+  if (out_of_row == 0) {
+    const uint64_t total = uint64_t{bytes} * kLanes;
+    ++traffic.accesses;
+    traffic.actual += (address[0] + total - 1) / kSector - address[0] / kSector + 1;
+    traffic.ideal += (total + kSector - 1) / kSector;
+    traffic.bytes += total;
+    return;
+  }
   Distinct sectors, starts;
   for_lanes(mask, [&](int lane) {
     sectors.add(address[lane] / kSector);
