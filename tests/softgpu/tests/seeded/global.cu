@@ -88,6 +88,51 @@ bool run_padded_rows(bool bug) {
   return got[kRows - 1] == 1 && got[kRows] == 0;
 }
 
+// Blocks add to one place without an atomic operation.
+template <bool Bug>
+__global__ void total(const float* in, float* out) {
+  if (threadIdx.x != 0) return;
+  if (Bug) {
+    *out += in[blockIdx.x];
+  } else {
+    atomicAdd(out, in[blockIdx.x]);
+  }
+}
+
+bool run_blocks_add(bool bug) {
+  const Buffer<float> from(std::vector<float>(8, 1.0f)), to(std::vector<float>{0});
+  SEEDED_LAUNCH(total, bug, 8, 32, 0, from.data(), to.data());
+  return to.values()[0] == 8;
+}
+
+// The block after reads what the block before wrote in the same launch.
+template <bool Bug>
+__global__ void neighbour(float* data) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  data[i] = static_cast<float>(i);
+  if (Bug && blockIdx.x > 0) data[i] += data[i - static_cast<int>(blockDim.x)];
+}
+
+bool run_neighbour(bool bug) {
+  const Buffer<float> data(4 * kThreads);
+  SEEDED_LAUNCH(neighbour, bug, 4, kThreads, 0, data.data());
+  return data.values() == counting(4 * kThreads);
+}
+
+// Two blocks write the same row: an off-by-one in how rows are dealt out.
+template <bool Bug>
+__global__ void overlapping_rows(float* out, int rows_per_block) {
+  const int first = static_cast<int>(blockIdx.x) * rows_per_block;
+  const int i = first + static_cast<int>(threadIdx.x);
+  if (static_cast<int>(threadIdx.x) < rows_per_block + (Bug && blockIdx.x == 0 ? 1 : 0)) out[i] = 1;
+}
+
+bool run_overlapping_rows(bool bug) {
+  const Buffer<float> to(64);
+  SEEDED_LAUNCH(overlapping_rows, bug, 2, kThreads, 0, to.data(), 32);
+  return to.values() == std::vector<float>(64, 1.0f);
+}
+
 bool run_freed(bool bug) {
   float* in = nullptr;
   cudaMalloc(&in, kThreads * sizeof(float));
@@ -137,6 +182,9 @@ std::vector<Case> global_cases() {
           {"row_times_stride_in_32_bits", "out of bounds", run_far_row},
           {"workspace_not_cleared", "uninitialised", run_uncleared_workspace},
           {"padding_rows_not_written", "uninitialised", run_padded_rows},
+          {"blocks_add_without_atomics", "race", run_blocks_add},
+          {"reads_what_another_block_writes", "race", run_neighbour},
+          {"two_blocks_write_one_row", "race", run_overlapping_rows},
           {"read_of_freed_memory", "out of bounds", run_freed},
           {"misaligned_vector_in_global_memory", "misaligned", run_vectors},
           {"local_array_past_its_end", "out of bounds", run_local_array}};
