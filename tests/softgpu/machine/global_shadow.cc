@@ -91,7 +91,7 @@ bool GlobalShadow::read(uint64_t offset, uint32_t bytes, uint32_t warp, bool syn
     uint32_t good = synchronises ? 0 : 1;
     for (uint64_t k = 0; k < count; ++k) {
       good &= (harmless(write[k], mine) ? 1U : 0U) &
-              ((harmless(read[k], mine) ? 1U : 0U) | (read[k] >> kBlock == many ? 1U : 0U));
+              ((harmless_read(read[k], mine) ? 1U : 0U) | (read[k] >> kBlock == many ? 1U : 0U));
     }
     if (good != 0) {
       for (uint64_t k = 0; k < count; ++k) read[k] = read[k] >> kBlock == many ? read[k] : mine;
@@ -112,7 +112,7 @@ bool GlobalShadow::write(uint64_t offset, uint32_t bytes, uint32_t warp, bool sy
     uint64_t* read = at.read.data() + first;
     uint32_t good = 1;
     for (uint64_t k = 0; k < count; ++k) {
-      good &= (harmless(write[k], mine) ? 1U : 0U) & (harmless(read[k], mine) ? 1U : 0U);
+      good &= (harmless(write[k], mine) ? 1U : 0U) & (harmless_read(read[k], mine) ? 1U : 0U);
     }
     for (uint64_t k = 0; k < count; ++k) {
       if (good == 0 && !writable(write[k], read[k], warp, synchronises)) return false;

@@ -64,6 +64,10 @@ class GlobalShadow {
     return static_cast<int64_t>(record) < static_cast<int64_t>(launch_ << kLaunch) ||
            (record >> kWarp) == (mine >> kWarp);
   }
+  // The same of a read, which is not the warp's own where others have read, too.
+  bool harmless_read(uint64_t record, uint64_t mine) const {
+    return harmless(record, mine) && ((record & kFlag) == 0 || record >> kLaunch != launch_);
+  }
   bool readable(uint64_t written, uint32_t warp, bool synchronises);
   bool writable(uint64_t written, uint64_t read, uint32_t warp, bool synchronises);
   uint64_t read_record(uint64_t before, uint32_t warp);

@@ -42,6 +42,7 @@ struct HostMatrix {
   cublasLtOrder_t order;
   int rows, columns, batches;
   std::vector<unsigned char> bytes;
+  std::vector<double> numbers;  // of the drawn elements, as stored
 
   int leading() const { return (order == CUBLASLT_ORDER_COL ? rows : columns) + kPad; }
   int64_t stride() const { return int64_t{leading()} * (order == CUBLASLT_ORDER_COL ? columns : rows) + 5; }
@@ -58,13 +59,18 @@ struct HostMatrix {
   void set(int batch, int row, int column, double value) {
     const uint64_t bits = narrow(value, format_of(type));
     std::memcpy(bytes.data() + at(batch, row, column), &bits, size_of(type));
+    numbers[at(batch, row, column) / size_of(type)] = widen(bits, format_of(type));
+  }
+  double number(int batch, int row, int column) const {
+    return numbers[at(batch, row, column) / size_of(type)];
   }
 };
 
 HostMatrix drawn(cudaDataType_t type, cublasLtOrder_t order, int rows, int columns, int batches,
                  unsigned seed) {
-  HostMatrix matrix{type, order, rows, columns, batches, {}};
+  HostMatrix matrix{type, order, rows, columns, batches, {}, {}};
   matrix.bytes.resize(static_cast<size_t>(batches * matrix.stride()) * size_of(type));
+  matrix.numbers.resize(static_cast<size_t>(batches * matrix.stride()));
   std::mt19937 random(seed);
   std::normal_distribution<double> normal;
   for (int b = 0; b < batches; ++b) {
@@ -187,10 +193,10 @@ TEST_P(LibraryProduct, IsTheSumOfProducts) {
             cudaSuccess);
 
   const auto op_a = [&](int batch, int i, int j) {
-    return p.transpose_a ? a.value(batch, j, i) : a.value(batch, i, j);
+    return p.transpose_a ? a.number(batch, j, i) : a.number(batch, i, j);
   };
   const auto op_b = [&](int batch, int i, int j) {
-    return p.transpose_b ? b.value(batch, j, i) : b.value(batch, i, j);
+    return p.transpose_b ? b.number(batch, j, i) : b.number(batch, i, j);
   };
   const double unit = p.out == CUDA_R_16BF ? 0x1p-8 : p.out == CUDA_R_16F ? 0x1p-11 : 0;
   int wrong = 0;

@@ -226,7 +226,7 @@ TEST(RuntimeFaultDeathTest, StaysIfItIsNotToAbort) {
                            cudaFree(data) == cudaErrorIllegalAddress;
         std::exit(launched && shown && stays ? 3 : 4);
       },
-      testing::ExitedWithCode(3), "softgpu: fault: out of bounds: .*kernels.cu:11");
+      testing::ExitedWithCode(3), "softgpu: fault: out of bounds: .*kernels.cu:9");
 }
 
 }  // namespace

@@ -133,6 +133,47 @@ bool run_overlapping_rows(bool bug) {
   return to.values() == std::vector<float>(64, 1.0f);
 }
 
+// Gradients take the logits' place while another thread still reads the target's logit (llm.c, fused_classifier).
+template <bool Bug>
+__global__ void classifier(float* logits, float* loss, int target) {
+  const float mine = logits[threadIdx.x];
+  const float targets = logits[target];
+  if (!Bug) __syncthreads();
+  logits[threadIdx.x] = mine - (static_cast<int>(threadIdx.x) == target ? 1.0f : 0.0f);
+  if (threadIdx.x == 0) *loss = -targets;
+}
+
+bool run_classifier(bool bug) {
+  const Buffer<float> logits(counting(kThreads)), loss(1);
+  SEEDED_LAUNCH(classifier, bug, 1, kThreads, 0, logits.data(), loss.data(), 100);
+  return loss.values()[0] == -100 && logits.values()[100] == 99;
+}
+
+// A block hands its result to the last one to arrive, which adds them up: the fence is what makes it whole.
+template <bool Bug>
+__global__ void last_block_adds(const float* in, float* parts, int* arrived, float* out) {
+  __shared__ bool last;
+  if (threadIdx.x == 0) {
+    parts[blockIdx.x] = in[blockIdx.x];
+    if (!Bug) __threadfence();
+    last = atomicAdd(arrived, 1) == static_cast<int>(gridDim.x) - 1;
+    if (!Bug) __threadfence();
+  }
+  __syncthreads();
+  if (last && threadIdx.x == 0) {
+    float sum = 0;
+    for (unsigned i = 0; i < gridDim.x; ++i) sum += parts[i];
+    *out = sum;
+  }
+}
+
+bool run_last_block_adds(bool bug) {
+  const Buffer<float> from(std::vector<float>(8, 1.0f)), parts(8), to(1);
+  const Buffer<int> arrived(std::vector<int>{0});
+  SEEDED_LAUNCH(last_block_adds, bug, 8, 32, 0, from.data(), parts.data(), arrived.data(), to.data());
+  return to.values()[0] == 8;
+}
+
 bool run_freed(bool bug) {
   float* in = nullptr;
   cudaMalloc(&in, kThreads * sizeof(float));
@@ -185,6 +226,8 @@ std::vector<Case> global_cases() {
           {"blocks_add_without_atomics", "race", run_blocks_add},
           {"reads_what_another_block_writes", "race", run_neighbour},
           {"two_blocks_write_one_row", "race", run_overlapping_rows},
+          {"logits_overwritten_while_read", "race", run_classifier},
+          {"handed_to_another_block_without_a_fence", "race", run_last_block_adds},
           {"read_of_freed_memory", "out of bounds", run_freed},
           {"misaligned_vector_in_global_memory", "misaligned", run_vectors},
           {"local_array_past_its_end", "out of bounds", run_local_array}};
