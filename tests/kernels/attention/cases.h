@@ -135,6 +135,7 @@ inline void add_few_rows(std::vector<AttentionCase>& cases) {
   const auto few = [](Mask mask = causal_mask()) { return attention_problem(2, 700, 8, 2, 32, mask); };
   cases.push_back({.name = "few_strided", .problem = few(), .gap = 8, .offset = 2});
   cases.push_back({.name = "few_misaligned", .problem = few(), .gap = 3, .offset = 1});
+  cases.push_back({.name = "few_apart", .problem = few(), .gap = 8, .offset = 16});
   cases.push_back({.name = "few_window", .problem = few(sliding_window_mask(301)), .sink = true});
   cases.push_back(with({.name = "few_softcap", .problem = few(), .gain = 2},
                        [](AttentionCase& c) { c.problem.softcap = 4; }));
@@ -233,6 +234,11 @@ inline void add_scores(std::vector<AttentionCase>& cases) {
                    .problem = attention_problem(66, 67, 4, 2, 20, causal_mask()),
                    .gap = 7,
                    .offset = 3});
+  cases.push_back({.name = "apart",
+                   .problem = attention_problem(90, 110, 4, 2, 64, {.left = 20, .right = 9}),
+                   .sink = true,
+                   .gap = 8,
+                   .offset = 16});
   cases.push_back({.name = "misaligned", .problem = attention_problem(66, 67, 4, 2, 64), .offset = 1});
   cases.push_back({.name = "accumulate",
                    .problem = attention_problem(66, 67, 4, 2, 16, causal_mask()),
