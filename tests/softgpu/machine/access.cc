@@ -119,8 +119,8 @@ void locate_shared(Machine& m, const Op& op, uint32_t mask, Direction direction,
     for_lanes(mask, [&](int i) { check(i, access.address[i], op.bytes); });
   }
   for_lanes(mask, [&](int i) { access.at[i] = shared.data(access.address[i]); });
-  if (direction != Direction::write) count_shared(m.counters->shared_loads, mask, access.address, op.bytes);
-  if (direction != Direction::read) count_shared(m.counters->shared_stores, mask, access.address, op.bytes);
+  if (direction != Direction::write) m.banks->add(m.counters->shared_loads, mask, access.address, op.bytes);
+  if (direction != Direction::read) m.banks->add(m.counters->shared_stores, mask, access.address, op.bytes);
 }
 
 void locate(Machine& m, const Op& op, uint32_t mask, Direction direction, Access& access) {

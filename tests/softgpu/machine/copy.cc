@@ -60,7 +60,7 @@ void copy_async(Machine& m, const Op& op, uint32_t mask) {
       m.fault(op, i, problem.kind, problem.text);
     }
   });
-  count_shared(m.counters->shared_stores, mask, to, op.bytes);
+  m.banks->add(m.counters->shared_stores, mask, to, op.bytes);
 }
 
 // What lanes of `mask` have in groups before `first_kept[lane]` lands.

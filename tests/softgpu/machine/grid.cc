@@ -16,6 +16,7 @@
 #include "machine/machine.h"
 #include "machine/runner.h"
 #include "machine/shared_memory.h"
+#include "machine/traffic.h"
 
 namespace softgpu {
 namespace {
@@ -181,6 +182,7 @@ void run_grid(const Launch& launch, GlobalMemory& memory, Counters& counters) {
   BlockClock clock(warps);
   SharedMemory shared(program.shared.dynamic_offset + launch.dynamic_shared_bytes, program.shared_granule,
                       clock);
+  BankCounter banks;
   LaunchOrder order(clock);
   GlobalShadow global(program.global_granule, clock, order);
   Machine m;
@@ -189,6 +191,7 @@ void run_grid(const Launch& launch, GlobalMemory& memory, Counters& counters) {
   m.memory = &memory;
   m.clock = &clock;
   m.shared = &shared;
+  m.banks = &banks;
   m.order = &order;
   m.global = &global;
   m.counters = &counters[launch.kernel->name];

@@ -24,9 +24,14 @@ inline float to_float(Bfloat x) {
   return value;
 }
 
+template <int Mode>
+inline uint16_t packed_half(float x) {
+  return static_cast<uint16_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), Mode)));
+}
+
 /// Rounded to nearest, ties to even; NaN is the canonical one (0x7FFF).
 inline void from_float(float x, Half& result) {
-  result.bits = std::isnan(x) ? 0x7FFF : static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT));
+  result.bits = std::isnan(x) ? 0x7FFF : packed_half<_MM_FROUND_TO_NEAREST_INT>(x);
 }
 inline void from_float(float x, Bfloat& result) {
   uint32_t bits;
@@ -36,7 +41,7 @@ inline void from_float(float x, Bfloat& result) {
 }
 /// Rounded toward zero.
 inline void truncate_float(float x, Half& result) {
-  result.bits = std::isnan(x) ? 0x7FFF : static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_ZERO));
+  result.bits = std::isnan(x) ? 0x7FFF : packed_half<_MM_FROUND_TO_ZERO>(x);
 }
 inline void truncate_float(float x, Bfloat& result) {
   uint32_t bits;

@@ -55,6 +55,7 @@ class BlockClock;
 class SharedMemory;
 class LaunchOrder;
 class GlobalShadow;
+class BankCounter;
 
 /// A launch as it runs: handlers see the warp whose turn it is.
 struct Machine {
@@ -65,6 +66,7 @@ struct Machine {
   LaunchOrder* order = nullptr;
   GlobalShadow* global = nullptr;
   SharedMemory* shared = nullptr;
+  BankCounter* banks = nullptr;
   KernelCounters* counters = nullptr;
   Warp* warp = nullptr;
   std::vector<Warp> warps;

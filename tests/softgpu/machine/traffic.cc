@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <vector>
 
 namespace softgpu {
 namespace {
@@ -32,72 +31,66 @@ struct Distinct {
   }
 };
 
-// A set of small numbers that is emptied by what was put in.
-class SmallSet {
- public:
-  // True if it is new.
-  bool add(uint64_t value) {
-    if (value / 64 >= bits_.size()) bits_.resize(value / 64 + 1);
-    uint64_t& word = bits_[value / 64];
-    const uint64_t bit = uint64_t{1} << (value % 64);
-    const bool fresh = (word & bit) == 0;
-    word |= bit;
-    return fresh;
-  }
-  void remove(uint64_t value) { bits_[value / 64] = 0; }
-
- private:
-  std::vector<uint64_t> bits_;
-};
-
-// The most distinct units that `mask`'s lanes ask of one of `slots` slots.
-uint32_t most_in_one_slot(SmallSet& set, uint32_t mask, const uint64_t (&unit)[kLanes], uint32_t slots) {
-  std::array<uint8_t, kBanks> load{};
-  uint32_t most = 0;
-  for_lanes(mask, [&](int lane) {
-    if (set.add(unit[lane])) most = std::max<uint32_t>(most, ++load[unit[lane] % slots]);
-  });
-  for_lanes(mask, [&](int lane) { set.remove(unit[lane]); });
-  return most;
-}
-
-uint32_t distinct(SmallSet& set, uint32_t mask, const uint64_t (&unit)[kLanes]) {
-  uint32_t found = 0;
-  for_lanes(mask, [&](int lane) { found += set.add(unit[lane]) ? 1 : 0; });
-  for_lanes(mask, [&](int lane) { set.remove(unit[lane]); });
-  return found;
-}
-
 }  // namespace
 
-void count_shared(Traffic& traffic, uint32_t mask, const uint64_t (&address)[kLanes], uint32_t bytes) {
-  static thread_local SmallSet set;
+BankCounter::Load BankCounter::load(uint32_t mask, const uint64_t (&unit)[kLanes], uint32_t slots) {
+  std::array<uint8_t, kBanks> taken{};
+  Load load;
+  for_lanes(mask, [&](int lane) {
+    const uint64_t word = unit[lane] / 64;
+    const uint64_t bit = uint64_t{1} << (unit[lane] % 64);
+    if (word >= seen_.size()) seen_.resize(word + 1);
+    if ((seen_[word] & bit) != 0) return;
+    seen_[word] |= bit;
+    ++load.distinct;
+    load.fullest = std::max<uint32_t>(load.fullest, ++taken[unit[lane] & (slots - 1)]);
+  });
+  for_lanes(mask, [&](int lane) { seen_[unit[lane] / 64] = 0; });
+  return load;
+}
+
+void BankCounter::add(Traffic& traffic, uint32_t mask, const uint64_t (&address)[kLanes], uint32_t bytes) {
   // A unit is what one lane asks for (at least a word); a row of all banks has `slots` of them, and as many
   // lanes go together.
   const uint32_t unit_bytes = std::max(bytes, kWord);
   const auto unit_log2 = static_cast<uint32_t>(std::countr_zero(unit_bytes));
   const uint32_t slots = kBanks * kWord / unit_bytes;
+  const uint64_t one = address[std::countr_zero(mask)] >> unit_log2;
   uint64_t unit[kLanes];
   uint32_t slot[kLanes];
-  SOFTGPU_LANES
+  uint64_t differs = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
-    unit[lane] = address[lane] >> unit_log2;
+    unit[lane] = has(mask, lane) ? address[lane] >> unit_log2 : one;
     slot[lane] = has(mask, lane) ? 1U << (unit[lane] & (slots - 1)) : 0;
+    differs |= unit[lane] ^ one;
+  }
+  ++traffic.accesses;
+  traffic.bytes += static_cast<uint64_t>(std::popcount(mask)) * bytes;
+  if (differs == 0) {
+    ++traffic.actual;
+    ++traffic.ideal;
+    return;
   }
   uint32_t wavefronts = 0;
+  bool each_its_own = true;  // within a part
   const uint32_t part = slots == kBanks ? kAllLanes : (1U << slots) - 1;
   for (uint32_t first = 0; first < kLanes; first += slots) {
+    const uint32_t lanes = mask & (part << first);
+    if (lanes == 0) continue;
     uint32_t taken = 0;
     for (uint32_t i = 0; i < slots; ++i) taken |= slot[first + i];
-    const uint32_t lanes = mask & (part << first);
-    const bool each_its_own = std::popcount(taken) == std::popcount(lanes);
-    wavefronts += lanes == 0 ? 0 : each_its_own ? 1 : most_in_one_slot(set, lanes, unit, slots);
+    const bool apart = std::popcount(taken) == std::popcount(lanes);
+    wavefronts += apart ? 1 : load(lanes, unit, slots).fullest;
+    each_its_own = each_its_own && apart;
   }
-  const uint32_t units = distinct(set, mask, unit);
-  ++traffic.accesses;
-  traffic.actual += units <= slots ? most_in_one_slot(set, mask, unit, slots) : wavefronts;
-  traffic.ideal += (units + slots - 1) / slots;
-  traffic.bytes += static_cast<uint64_t>(std::popcount(mask)) * bytes;
+  if (each_its_own && slots == kBanks) {
+    ++traffic.actual;
+    ++traffic.ideal;
+    return;
+  }
+  const Load all = load(mask, unit, slots);
+  traffic.actual += all.distinct <= slots ? all.fullest : wavefronts;
+  traffic.ideal += (all.distinct + slots - 1) / slots;
 }
 
 void count_global(Traffic& traffic, uint32_t mask, const uint64_t (&address)[kLanes], uint32_t bytes) {

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -11,12 +10,10 @@
 #include <unordered_map>
 
 #include "machine/fault.h"
-#include "ptx/lexer.h"
+#include "ptx/token_stream.h"
 
 namespace softgpu::ptx {
 namespace {
-
-using Kind = Token::Kind;
 
 std::optional<Type> type_named(std::string_view name) {
   static const std::unordered_map<std::string_view, Type> types{
@@ -49,9 +46,9 @@ struct Scope {
   std::unordered_map<std::string_view, std::vector<std::string_view>> target_lists;
 };
 
-class Parser {
+class Parser : TokenStream {
  public:
-  explicit Parser(std::string_view text) : tokens_(tokens(text)) {}
+  explicit Parser(std::string_view text) : TokenStream(text) {}
 
   Module module() {
     while (now().kind != Kind::end) top_level();
@@ -59,75 +56,7 @@ class Parser {
   }
 
  private:
-  // --- tokens ---
-  const Token& now() const { return tokens_[at_]; }
-  const Token& next() { return tokens_[now().kind == Kind::end ? at_ : at_++]; }
-  bool is(std::string_view text) const { return now().text == text && now().kind != Kind::string; }
-  bool take(std::string_view text) {
-    if (!is(text)) return false;
-    next();
-    return true;
-  }
-  [[noreturn]] void fail(std::string_view expected) const {
-    throw Fault("syntax",
-                fmt::format("PTX line {}: {} is expected, not '{}'", now().line, expected, now().text));
-  }
-  void expect(std::string_view text) {
-    if (!take(text)) fail(fmt::format("'{}'", text));
-  }
-  std::string_view word() {
-    if (now().kind != Kind::word) fail("a name");
-    return next().text;
-  }
-  void skip_braces() {
-    expect("{");
-    for (int depth = 1; depth > 0;) {
-      if (now().kind == Kind::end) fail("'}'");
-      depth += is("{") ? 1 : is("}") ? -1 : 0;
-      next();
-    }
-  }
-  void skip_line() {
-    const int line = now().line;
-    while (now().line == line && now().kind != Kind::end) next();
-  }
-
-  // Unsigned digits in any base, or the bits of a float: 0f, 0d.
-  uint64_t digits(std::string_view text, int base) const {
-    uint64_t value = 0;
-    if (!text.empty() && text.back() == 'U') text.remove_suffix(1);
-    const auto result = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (result.ec != std::errc() || result.ptr != text.data() + text.size()) fail("a number");
-    return value;
-  }
-  Operand number() {
-    const bool negative = take("-");
-    if (now().kind != Kind::number) fail("a number");
-    const std::string_view text = now().text;
-    Operand value{.kind = Operand::Kind::integer, .text = {}, .parts = {}};
-    const std::string_view prefix = text.substr(0, 2);
-    if (prefix == "0f" || prefix == "0F") {
-      value.kind = Operand::Kind::real32;
-      value.bits = digits(text.substr(2), 16) ^ (negative ? uint64_t{1} << 31 : 0);
-    } else if (prefix == "0d" || prefix == "0D") {
-      value.kind = Operand::Kind::real64;
-      value.bits = digits(text.substr(2), 16) ^ (negative ? uint64_t{1} << 63 : 0);
-    } else if (text.find('.') != std::string_view::npos) {
-      value.kind = Operand::Kind::real64;
-      const double real = std::stod(std::string(text)) * (negative ? -1 : 1);
-      std::memcpy(&value.bits, &real, sizeof real);
-    } else {
-      value.bits = prefix == "0x" || prefix == "0X" ? digits(text.substr(2), 16) : digits(text, 10);
-      if (negative) value.bits = -value.bits;
-    }
-    next();
-    return value;
-  }
-  uint64_t integer() {
-    const Operand value = number();
-    if (value.kind != Operand::Kind::integer) fail("an integer");
-    return value.bits;
-  }
+  using Kind = Token::Kind;
 
   // --- the module ---
   void top_level() {
@@ -139,7 +68,7 @@ class Parser {
     } else if (take(".file")) {
       file();
     } else if (take(".section")) {
-      while (!is("{")) next();
+      while (!is("{")) skip_one("'{'");
       skip_braces();
     } else if (take(".visible") || take(".weak") || take(".extern") || take(".common")) {
       // What a linker does with a name changes nothing here.
@@ -321,12 +250,12 @@ class Parser {
     if (take(".reg")) return registers();
     if (take(".loc")) return location();
     if (take(".pragma")) {
-      while (!take(";")) next();
+      while (!take(";")) skip_one("';'");
       return;
     }
     if (now().kind == Kind::directive && space_named(now().text))
       return variables(function_.variables, &scope());
-    if (now().kind == Kind::word && tokens_[at_ + 1].text == ":") {
+    if (is_label()) {
       const std::string_view label = word();
       expect(":");
       if (take(".branchtargets")) {
@@ -514,8 +443,6 @@ class Parser {
     }
   }
 
-  std::vector<Token> tokens_;
-  size_t at_ = 0;
   Module module_;
   Function function_;
   Type element_ = Type::none;
