@@ -108,7 +108,7 @@ TEST(OrderInABlock, GlobalMemoryWantsABarrierToo) {
   const std::string read =
       "xor.b32 %r4, %r1, 32; mul.wide.u32 %q3, %r4, 4; add.u64 %q3, %q3, %q0; ld.global.u32 %r5, [%q3];";
   EXPECT_EQ(fault_of(write + "bar.sync 0;" + read, 1), "");
-  EXPECT_THAT(fault_of(write + read, 1), testing::HasSubstr("of this block wrote it"));
+  EXPECT_THAT(fault_of(write + read, 1), testing::HasSubstr("warp 0 of this block"));
 }
 TEST(OrderInABlock, VotesOfABarrier) {
   const std::string all =

