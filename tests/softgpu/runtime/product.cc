@@ -50,7 +50,7 @@ void store(std::byte* at, ElementType type, float value) {
   }
   const uint16_t bits = type == ElementType::bf16
                             ? to_bf16(value)
-                            : static_cast<uint16_t>(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT));
+                            : static_cast<uint16_t>(_mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(value), 0), 0));
   std::memcpy(at, &bits, sizeof bits);
 }
 
