@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "core/build_info.h"
 #include "core/error.h"
 #include "kernels/attention/backends.h"
 
@@ -49,9 +50,11 @@ void check_inputs(const Op& op) {
   if (op.sink) expect(op.sink, "attention: sink", {p.q_heads}, statistics_dtype(p));
 }
 
-const AttentionBackend& supporting_backend(const Stream& stream, const AttentionProblem& problem) {
+template <class Op>
+const AttentionBackend& supporting_backend(const Stream& stream, const Op& op) {
   const AttentionBackend& backend = attention_backend(stream.backend());
-  const Support support = backend.supports(problem);
+  Support support = backend.supports(op.problem);
+  if (support.yes) support = backend.takes(op);
   if (!support.yes)
     fail_unavailable("backend {} cannot do this attention: {}", backend.name(), support.why_not);
   return backend;
@@ -68,10 +71,13 @@ const AttentionBackend& attention_backend(Backend backend) {
     case Backend::cpu:
       return cpu_attention_backend();
     case Backend::cuda:
+      FOVEA_CHECK(built_with_cuda(), "attention on cuda in a build without it");
+      return cuda_attention_backend();
+    case Backend::cudnn:
       break;
   }
-  FOVEA_CHECK(built_with_cuda(), "attention on cuda in a build without it");
-  return cuda_attention_backend();
+  FOVEA_CHECK(built_with("cuDNN"), "attention on cudnn in a build without it");
+  return cudnn_attention_backend();
 }
 
 std::span<const AttentionBackend* const> attention_backends() {
@@ -79,6 +85,7 @@ std::span<const AttentionBackend* const> attention_backends() {
     std::vector<const AttentionBackend*> all = {&reference_attention_backend(), &naive_attention_backend(),
                                                 &cpu_attention_backend()};
     if (built_with_cuda()) all.push_back(&cuda_attention_backend());
+    if (built_with("cuDNN")) all.push_back(&cudnn_attention_backend());
     return all;
   }();
   return backends;
@@ -86,7 +93,7 @@ std::span<const AttentionBackend* const> attention_backends() {
 
 void attention(Stream& stream, const AttentionForward& op) {
   check_inputs(op);
-  const AttentionBackend& backend = supporting_backend(stream, op.problem);
+  const AttentionBackend& backend = supporting_backend(stream, op);
   stream.enqueue({"attention", attention_flops(op.problem, Pass::forward),
                   backend.workspace_bytes(op.problem, Pass::forward, stream.threads()),
                   bytes_of(op.q, op.k, op.v, op.out, op.lse), op.problem.dtype},
@@ -102,7 +109,7 @@ void attention_backward(Stream& stream, const AttentionBackward& op) {
   expect(op.dv, "attention: dv", {p.batch, p.kv_len, p.kv_heads, p.v_dim}, p.dtype);
   FOVEA_CHECK(!op.dsink || op.sink, "attention: dsink without sink");
   if (op.dsink) expect(op.dsink, "attention: dsink", {p.q_heads}, statistics_dtype(p));
-  const AttentionBackend& backend = supporting_backend(stream, p);
+  const AttentionBackend& backend = supporting_backend(stream, op);
   stream.enqueue({"attention_backward", attention_flops(p, Pass::backward),
                   backend.workspace_bytes(p, Pass::backward, stream.threads()),
                   bytes_of(op.q, op.k, op.v, op.out, op.lse, op.dout, op.dq, op.dk, op.dv), p.dtype},

@@ -65,6 +65,10 @@ class AttentionBackend {
   virtual std::string_view name() const = 0;
   virtual std::string description() const = 0;  ///< one line, with the instruction set in use
   virtual Support supports(const AttentionProblem& problem) const = 0;
+  /// Of a problem that it supports: whether it does it with operands of these strides, with this sink and
+  /// accumulation.
+  virtual Support takes(const AttentionForward&) const { return {}; }
+  virtual Support takes(const AttentionBackward&) const { return {}; }
   /// Scratch memory that a call on so many threads takes.
   virtual int64 workspace_bytes(const AttentionProblem& problem, Pass pass, int threads) const = 0;
   /// Called by attention() below with checked operands; workspace_bytes() of scratch are available.

@@ -10,5 +10,7 @@ const AttentionBackend& naive_attention_backend();      ///< materialised scores
 const AttentionBackend& cpu_attention_backend();        ///< tiled, online softmax
 /// Flash attention on the device; absent in builds without a CUDA compiler.
 FOVEA_CUDA_ONLY const AttentionBackend& cuda_attention_backend();
+/// cuDNN's attention on the device; absent in builds without its headers.
+FOVEA_CUDNN_ONLY const AttentionBackend& cudnn_attention_backend();
 
 }  // namespace fovea

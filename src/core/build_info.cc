@@ -20,6 +20,12 @@ const BuildInfo& build_info() {
   return info;
 }
 
+bool built_with(std::string_view feature) {
+  for (const BuildInfo::Feature& one : build_info().features)
+    if (one.name == feature) return !one.version.empty();
+  return false;
+}
+
 std::string version_text() {
   const BuildInfo& info = build_info();
   std::string found, absent;

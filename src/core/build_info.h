@@ -20,6 +20,8 @@ struct BuildInfo {
   std::vector<Feature> features;
 };
 const BuildInfo& build_info();
+/// Whether this program is built with the feature of this name.
+bool built_with(std::string_view feature);
 
 /// What `fovea --version` prints: several lines, no newline at the end.
 std::string version_text();

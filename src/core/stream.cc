@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "core/build_info.h"
+
 namespace fovea {
 
 std::string_view name_of(Backend backend) {
@@ -16,6 +18,8 @@ std::string_view name_of(Backend backend) {
       return "cpu";
     case Backend::cuda:
       return "cuda";
+    case Backend::cudnn:
+      return "cudnn";
   }
   return "?";
 }
@@ -28,7 +32,13 @@ Backend backend_named(std::string_view name) {
     if (built_with_cuda()) return Backend::cuda;
     fail_unavailable("backend {}: {}; choose cpu, naive or reference", name, find_device().why_not);
   }
-  fail_usage("unknown backend \"{}\": choose auto, cpu, cuda, naive or reference", name);
+  if (name == "cudnn") {
+    if (built_with("cuDNN")) return Backend::cudnn;
+    fail_unavailable(
+        "backend {}: this build has no cuDNN (needs nvcc, cudnn.h and `fovea setup gpu`); choose {}", name,
+        built_with_cuda() ? "cuda or cpu" : "cpu, naive or reference");
+  }
+  fail_usage("unknown backend \"{}\": choose auto, cpu, cuda, cudnn, naive or reference", name);
 }
 
 Stream::Stream(Backend backend, int threads, Mode mode) : backend_(backend), mode_(mode), pool_(threads) {

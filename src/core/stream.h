@@ -15,14 +15,17 @@
 namespace fovea {
 
 /// Which implementations a stream runs. `reference` is fp64 throughout, whatever the storage; `naive` is the
-/// cpu backend with attention materialised and unfused; `cuda` runs on the device.
-enum class Backend { reference, naive, cpu, cuda };
+/// cpu backend with attention materialised and unfused; `cuda` runs on the device; `cudnn` is the cuda
+/// backend with attention by cuDNN.
+enum class Backend { reference, naive, cpu, cuda, cudnn };
 std::string_view name_of(Backend backend);
 /// Throws UserError: usage with the choices, or unavailable where this build lacks it. "auto" is the fastest
 /// there is: cuda where a device is found, else cpu.
 Backend backend_named(std::string_view name);
 /// Where the operands of its operations lie.
-constexpr Device device_of(Backend backend) { return backend == Backend::cuda ? Device::cuda : Device::cpu; }
+constexpr Device device_of(Backend backend) {
+  return backend == Backend::cuda || backend == Backend::cudnn ? Device::cuda : Device::cpu;
+}
 
 /// What one operation is going to cost; known from shapes alone.
 struct Work {

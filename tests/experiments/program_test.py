@@ -73,6 +73,7 @@ class Usage(ProgramTest):
             self.assertIn('"gpu"', line)
             self.assertIn("naive", line, "it names those there are")
             self.assertIn("CUDA", self.refused(UNAVAILABLE, *words, "--backend", "cuda"))
+            self.assertRegex(self.refused(UNAVAILABLE, *words, "--backend", "cudnn"), "CUDA|cuDNN")
         self.assertIn("CUDA", self.refused(UNAVAILABLE, "score", GOLDEN / "models/gpt2", "--tokens",
                                            GOLDEN / "models/gpt2/reference.h5", "--out", "o.h5", "--backend", "cuda"))
 

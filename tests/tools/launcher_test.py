@@ -101,13 +101,31 @@ class Launcher(unittest.TestCase):
         self.assertIn("libgtest-dev", test - run)
         self.assertIn("openmpi-bin", cluster - run)
 
+    def test_setup_gpu_brings_headers_and_a_build_looks_for_them_again(self):
+        self.script(self.bin / "python3", f'echo "python3 $*" >>"$LOG"; mkdir -p "{self.home}/.packages/include"')
+        stale = self.home / ".packages/old"
+        stale.mkdir(parents=True)
+        result = self.run_it("setup", "gpu")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        pip, meson = self.log.read_text().splitlines()
+        self.assertRegex(pip, r"^python3 -m pip install .*nvidia-cudnn-frontend==[0-9.]+$")
+        self.assertIn(f"--target {self.home}/.packages", pip)
+        self.assertIn("meson setup --reconfigure", meson)
+        self.assertFalse(stale.exists(), "nothing of an older version stays")
+
+    def test_setup_gpu_that_fails_shows_why(self):
+        self.script(self.bin / "python3", 'echo "no network"; exit 1')
+        result = self.run_it("setup", "gpu")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no network", result.stderr)
+
     def test_mistakes_are_one_line(self):
         self.installed("none")
         self.script(self.bin / "apt-get", "exit 0")
         result = self.run_it("setup", "everything")
         self.assertEqual((result.returncode, result.stdout), (2, ""))
         self.assertEqual(result.stderr,
-                         'fovea: unknown purpose "everything": choose run, test or cluster\n')
+                         'fovea: unknown purpose "everything": choose run, test, cluster or gpu\n')
 
     def test_a_failed_installation_shows_why(self):
         self.installed("none")

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cases.h"
+#include "core/error.h"
 #include "error_rule.h"
 #include "harness.h"
 #include "instruction_sets.h"
@@ -19,6 +20,8 @@ struct Arithmetic {
   DType dtype;
 };
 inline std::vector<Arithmetic> arithmetics() {
+  if (backend_under_test() == Backend::cudnn)
+    return {{Backend::cudnn, DType::bf16}, {Backend::cudnn, DType::f16}};
   if (backend_under_test() == Backend::cuda)
     return {{Backend::cuda, DType::f32}, {Backend::cuda, DType::bf16}, {Backend::cuda, DType::f16}};
   return {{Backend::reference, DType::f64},
@@ -28,8 +31,21 @@ inline std::vector<Arithmetic> arithmetics() {
 }
 /// The backends that are held to the oracle.
 inline std::vector<Backend> backends_under_test() {
-  if (backend_under_test() == Backend::cuda) return {Backend::cuda};
+  if (device_of(backend_under_test()) == Device::cuda) return {backend_under_test()};
   return {Backend::naive, Backend::cpu};
+}
+/// Whether the backend does this call. All but cuDNN do every one; it is asked by planning memory.
+inline bool does(const Case& call, Backend backend) {
+  if (backend != Backend::cudnn) return true;
+  Stream planning(backend, 1, Stream::Mode::plan);
+  try {
+    const std::vector<Tensor> operands = make_operands(call, Backend::naive);
+    call.call(planning, views_of(operands));
+  } catch (const UserError& error) {
+    if (error.code() != ExitCode::unavailable) throw;
+    return false;
+  }
+  return true;
 }
 /// check() of a backend: of the cpu's on each instruction set.
 inline void for_each_variant(Backend backend, const std::function<void()>& check) {
@@ -106,8 +122,9 @@ class Judge {
   }
   const harness::Case& call() const { return call_; }
 
-  /// What of the backend's answers breaks the error rule, or nothing.
+  /// What of the backend's answers breaks the error rule, or nothing; nothing of what it does not do.
   std::string verdict(Backend backend, int threads = 1) const {
+    if (!harness::does(call_, backend)) return {};
     const std::vector<harness::Tensor> tensors = backend == Backend::naive && threads == 1
                                                      ? std::vector<harness::Tensor>{}
                                                      : harness::run(call_, backend, threads);

@@ -40,6 +40,7 @@ TEST(AttentionExtremes, LowScoresStayFinite) {
         AttentionCase c{.name = "", .problem = attention_problem(q_len, 150, 2, 1, 64, causal_mask())};
         c.problem.scale = 1;
         const harness::Case call = constant_call(c, dtype, -1.5, 1.25);
+        if (!harness::does(call, backend)) continue;
         const std::vector<Tensor> x = harness::run(call, backend),
                                   expected = harness::run(call, Backend::reference);
         for (const size_t place : {kOut, kDv}) {
