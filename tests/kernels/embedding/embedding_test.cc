@@ -96,6 +96,27 @@ TEST(Embedding, WideRowsMatchTheOracle) {
   harness::expect_matches_reference(backward_case(p), {1, 16}, 2);
 }
 
+// One token alone, all the same, and more tokens and a larger vocabulary than one pass of a sort takes.
+TEST(Embedding, AnyTokensMatchTheOracle) {
+  for (const Problem& p :
+       {Problem{.N = 1, .C = 9, .V = 1}, Problem{.N = 3000, .C = 130, .V = 1, .P = 2, .positions = true},
+        Problem{.N = 5000, .C = 6, .V = 70'000, .P = 300, .positions = true, .dropout = 0.2f},
+        Problem{.N = 33, .C = 40, .V = 2}}) {
+    SCOPED_TRACE(fmt::format("{} tokens of {}", p.N, p.V));
+    harness::expect_matches_reference(forward_case(p), {1, 4}, 2);
+    harness::expect_matches_reference(backward_case(p), {1, 64}, 2);
+  }
+}
+
+TEST(EmbeddingBackward, ANaNReachesItsTokenAlone) {
+  Case c = backward_case({.N = 50, .C = 20});
+  c.operands[2].value = [](int64 i) { return i == 17 * 20 + 5 ? std::nan("") : 1.0; };
+  const auto tensors = harness::run(c);
+  const auto token = static_cast<int64>(tensors[0].get(17));
+  for (int64 i = 0; i < 11 * 20; ++i)
+    EXPECT_EQ(std::isnan(tensors[3].get(i)), i / 20 == token && i % 20 == 5) << i;
+}
+
 TEST(Embedding, HasTheSameBitsAtAnyThreads) {
   for (float dropout : {0.0f, 0.1f}) {
     const Problem p{.N = 700, .C = 200, .positions = true, .scale = 3, .dropout = dropout};

@@ -86,6 +86,17 @@ RC_GTEST_PROP(LayerNorm, MatchesTheReference, ()) {
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
+// As in rms_norm_test.cc: rows of several warps, rows beyond a block's registers, many parts of the rows.
+TEST(LayerNorm, OfAnyShapeMatchesTheReference) {
+  for (const Options& o : {Options{.N = 19, .C = 1000, .y = DType::bf16, .accumulate = true},
+                           Options{.N = 11, .C = 5003, .x = DType::bf16, .layout = {1, 1}},
+                           Options{.N = 2, .C = 16500}, Options{.N = 1200, .C = 5, .bias = false}}) {
+    SCOPED_TRACE(fmt::format("({}, {})", o.N, o.C));
+    harness::expect_matches_reference(forward(o));
+    harness::expect_matches_reference(backward(o), {.sums = 64});
+  }
+}
+
 TEST(LayerNorm, MatchesTheReferenceOnEveryInstructionSet) {
   harness::for_each_instruction_set([] {
     for (DType dtype : {DType::f32, DType::bf16})

@@ -69,6 +69,14 @@ TEST(Reduce, LongSumsHaveTheSameBitsAtAnyThreads) {
   }
 }
 
+TEST(Reduce, SumsOfIntegersAreExactHoweverLong) {
+  constexpr int64 kVeryLong = 8'500'000;  // more blocks than threads that add their sums
+  const Sums sums = sums_of(DType::bf16, kVeryLong, harness::backend_under_test(), 2,
+                            [](int64 i) { return static_cast<double>(i % 2 + 1); });
+  EXPECT_EQ(sums.plain, 1.5 * kVeryLong);
+  EXPECT_EQ(sums.squares, 2.5 * kVeryLong);
+}
+
 TEST(Reduce, NothingIsReadBeforeTheStreamIsSynchronised) {
   const Readback<double> result;
   bool early = true;

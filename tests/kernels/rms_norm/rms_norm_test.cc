@@ -81,6 +81,20 @@ RC_GTEST_PROP(RmsNorm, MatchesTheReference, ()) {
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
+// What a thread of a device holds of a row, how many threads have one, and how rows are cut into parts change
+// with the shape: rows of several warps, rows beyond a block's registers, more parts than threads that add
+// them.
+TEST(RmsNorm, OfAnyShapeMatchesTheReference) {
+  for (const Options& o :
+       {Options{.N = 19, .C = 1000, .y = DType::bf16, .accumulate = true},
+        Options{.N = 11, .C = 5003, .x = DType::bf16, .layout = {1, 1}}, Options{.N = 2, .C = 16500},
+        Options{.N = 1200, .C = 5}, Options{.N = 8300, .C = 260}}) {
+    SCOPED_TRACE(fmt::format("({}, {})", o.N, o.C));
+    harness::expect_matches_reference(forward(o), {.sums = 8});
+    harness::expect_matches_reference(backward(o), {.sums = 64});
+  }
+}
+
 TEST(RmsNorm, MatchesTheReferenceOnEveryInstructionSet) {
   harness::for_each_instruction_set([] {
     for (DType dtype : {DType::f32, DType::bf16})

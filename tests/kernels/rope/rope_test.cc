@@ -92,6 +92,16 @@ TEST(Rope, MatchesTheReferenceOnEveryInstructionSet) {
   });
 }
 
+TEST(Rope, OfManyHeadsMatchesTheReference) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (bool interleaved : {false, true})
+      for (int64 planes : {32, 30}) {
+        const Options o{
+            .N = 2, .H = 45, .planes = planes, .rest = 4, .dtype = dtype, .interleaved = interleaved};
+        harness::expect_matches_reference(rotation(o), {.sums = 2});
+      }
+}
+
 TEST(Rope, HasTheSameBitsAtAnyThreadsAndInPlace) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (bool interleaved : {false, true}) {
