@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/host_copy.h"
 #include "kernels/attention/attention.h"
 #include "record/foreign_hdf5.h"
 #include "record/hdf5.h"
@@ -238,16 +239,20 @@ Answers compute(const AttentionFile& f, Backend backend, int threads) {
   Answers a;
   a.out = Tensor(p.dtype, {p.batch, p.q_len, p.q_heads, p.v_dim});
   a.lse = Tensor(f.statistics, {p.batch, p.q_heads, p.q_len});
-  attention(stream, {p, f.q.view, f.k.view, f.v.view, f.sink.view, a.out.view, a.lse.view});
   if (f.dout.view) {
     a.dq = Tensor(p.dtype, q);
     a.dk = Tensor(p.dtype, k);
     a.dv = Tensor(p.dtype, {p.batch, p.kv_len, p.kv_heads, p.v_dim});
     if (f.sink.view) a.dsink = Tensor(f.statistics, {p.q_heads});
-    attention_backward(stream, {p, f.q.view, f.k.view, f.v.view, f.sink.view, a.out.view, a.lse.view,
-                                f.dout.view, a.dq.view, a.dk.view, a.dv.view, a.dsink.view});
   }
+  const auto there = [&](const Tensor& tensor) { return DeviceCopy(tensor.view, stream.device()); };
+  const DeviceCopy on_q = there(f.q), on_k = there(f.k), on_v = there(f.v), sink = there(f.sink),
+                   dout = there(f.dout), out = there(a.out), lse = there(a.lse), dq = there(a.dq),
+                   dk = there(a.dk), dv = there(a.dv), dsink = there(a.dsink);
+  attention(stream, {p, on_q, on_k, on_v, sink, out, lse});
+  if (f.dout.view) attention_backward(stream, {p, on_q, on_k, on_v, sink, out, lse, dout, dq, dk, dv, dsink});
   stream.synchronize();
+  for (const DeviceCopy* answer : {&out, &lse, &dq, &dk, &dv, &dsink}) answer->fetch();
   if (a.dsink.view && backend != Backend::reference) round_all(a.dsink, p.dtype);
   return a;
 }

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <thread>
 
+#include "core/device.h"
 #include "experiments/progress_line.h"
 #include "kernels/attention/attention.h"
 #include "kernels/simd/instruction_set.h"
@@ -40,9 +40,13 @@ std::string describe_devices() {
   text += fmt::format("memory     {}\n", bytes_text(machine.memory_bytes));
   for (const AttentionBackend* backend : attention_backends())
     text += fmt::format("backend    {:<10} {}\n", backend->name(), backend->description());
-  text += std::filesystem::exists("/dev/nvidiactl")
-              ? "GPU        there is one, but this build has no CUDA backend\n"
-              : "GPU        absent (no NVIDIA device); this build has no CUDA backend\n";
+  if (const DeviceSearch& search = find_device(); search.device) {
+    const DeviceInfo& gpu = *search.device;
+    text += fmt::format("GPU        {}, compute capability {}.{}, {} multiprocessors, {}\n", gpu.name,
+                        gpu.major, gpu.minor, gpu.multiprocessors, bytes_text(gpu.memory_bytes));
+  } else {
+    text += fmt::format("GPU        absent: {}\n", search.why_not);
+  }
   for (const char* launcher : {"mpirun", "srun"})
     text += fmt::format(
         "launcher   {:<10} {}\n", launcher,

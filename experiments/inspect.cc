@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/hash.h"
+#include "core/host_copy.h"
 #include "experiments/head_cosines.h"
 #include "experiments/head_statistics.h"
 #include "experiments/sequence_pass.h"
@@ -66,7 +67,7 @@ class HeadObserver {
 
   /// repeated: as in add_head_sums(). Returns the sum of losses.
   double read(const Tokens& tokens, int64 repeated) {
-    const Buffer losses(weights_.dtype(), {tokens.length});
+    const Buffer losses(weights_.dtype(), {tokens.length}, stream_.device());
     SequencePass pass(decoder_, weights_, {}, tokens.length, stream_, [&](const StepContext& context) {
       decoder_.losses(context, losses, [&](int64 layer, const Saved& saved) {
         add_layer(layer, saved, tokens.length, repeated);
@@ -75,7 +76,8 @@ class HeadObserver {
     double total = 0;
     for (int64 n = 0; n < tokens.sequences; ++n) {
       pass.run(tokens.values.data() + n * tokens.length);
-      for (int64 i = 0; i < tokens.length; ++i) total += load(losses, {i});
+      const HostCopy host(losses);
+      for (int64 i = 0; i < tokens.length; ++i) total += load(host, {i});
     }
     return total;
   }
@@ -92,8 +94,9 @@ class HeadObserver {
     problem.mask = shape.masks[static_cast<size_t>(layer)];
     problem.scale = shape.attention_scale;
     problem.softcap = shape.attention_softcap;
-    add_head_sums(pool_, problem, saved(Slot::q).reshape({1, length, problem.q_heads, shape.head_dim}),
-                  saved(Slot::k).reshape({1, length, problem.kv_heads, shape.head_dim}), repeated,
+    const HostCopy q(saved(Slot::q)), k(saved(Slot::k));
+    add_head_sums(pool_, problem, q.view().reshape({1, length, problem.q_heads, shape.head_dim}),
+                  k.view().reshape({1, length, problem.kv_heads, shape.head_dim}), repeated,
                   sums_.data() + layer * shape.q_heads);
   }
 
@@ -133,14 +136,16 @@ std::vector<double> GradientNorms::*norm_of(std::string_view part) {
 
 GradientNorms gradient_norms(const Decoder& decoder, const View& weights, const Tokens& text,
                              Stream& stream) {
-  const Buffer losses(weights.dtype(), {text.length}), gradients(weights.dtype(), {weights.size(0)});
+  const Buffer losses(weights.dtype(), {text.length}, stream.device());
+  const Buffer sums(weights.dtype(), {weights.size(0)}, stream.device());
   const double scale =
       1 / static_cast<double>(std::max<int64>(1, text.sequences * (text.length - 1)));  // of the mean
-  SequencePass pass(decoder, weights, gradients, text.length, stream, [&](const StepContext& context) {
+  SequencePass pass(decoder, weights, sums, text.length, stream, [&](const StepContext& context) {
     decoder.train(context, losses, scale, RecomputePolicy{});
   });
   for (int64 n = 0; n < text.sequences; ++n) pass.run(text.values.data() + n * text.length);
 
+  const HostCopy gradients(sums);
   const std::vector<double> zeros(static_cast<size_t>(decoder.shape().layers), 0.0);
   GradientNorms norms{zeros, zeros, zeros};
   constexpr std::string_view kBlocks = "blocks.";
@@ -161,7 +166,7 @@ GradientNorms gradient_norms(const Decoder& decoder, const View& weights, const 
 ModelStatistics statistics_of(const Decoder& decoder, const View& weights, const Material& material,
                               Stream& stream) {
   // RoPE may go by the length in use.
-  const Decoder of_repeated(decoder.shape(), material.repeated.length, weights.dtype());
+  const Decoder of_repeated(decoder.shape(), material.repeated.length, weights.dtype(), stream.device());
   HeadObserver text(decoder, weights, stream), repeated(of_repeated, weights, stream);
   ModelStatistics statistics;
   const int64 scored = material.text.sequences * (material.text.length - 1);
@@ -188,8 +193,8 @@ Inspection inspect(const StoredModel& model, const InspectOptions& options) {
   const DecoderShape shape = model.shape();
   const DType wide = options.backend == Backend::reference ? DType::f64 : DType::f32;
   const Material material = material_for(model, shape, options);
-  const Decoder decoder(shape, material.text.length, wide);
   Stream stream(options.backend, options.threads);
+  const Decoder decoder(shape, material.text.length, wide, stream.device());
   Inspection inspection;
   const std::vector<float> parameters = read_all(model.parameters, model.layout);
   inspection.weights = hash128(std::as_bytes(std::span(parameters)));
@@ -201,16 +206,16 @@ Inspection inspect(const StoredModel& model, const InspectOptions& options) {
   inspection.sequences = material.text.sequences;
   inspection.length = material.text.length;
   inspection.repeated = material.repeated.length / 2;
-  inspection.trained =
-      statistics_of(decoder, weights_buffer(model.layout, model.parameters, wide), material, stream);
+  inspection.trained = statistics_of(
+      decoder, weights_buffer(model.layout, model.parameters, wide, stream.device()), material, stream);
   if (model.run && model.run->init.from.empty()) {
     const Buffer drawn(DType::f32, {decoder.layout().elements()});
     initialise(decoder.layout(), drawn, static_cast<uint64>(model.run->train.seed));
     const std::span<const float> values(drawn.view().data<float>(),
                                         static_cast<size_t>(drawn.view().elements()));
-    inspection.initial =
-        statistics_of(decoder, weights_buffer(decoder.layout(), source_of(decoder.layout(), values), wide),
-                      material, stream);
+    inspection.initial = statistics_of(
+        decoder, weights_buffer(decoder.layout(), source_of(decoder.layout(), values), wide, stream.device()),
+        material, stream);
   }
   inspection.cosines = group_cosines(decoder, parameters, options.group);
   inspection.provenance.finished = utc_now();

@@ -123,8 +123,8 @@ std::string score(const fs::path& path, const ScoreOptions& options) {
   if (options.gradients && tokens.targets() == 0)
     fail_input("{}: sequences of one token have no loss and no gradients", options.tokens.string());
   const DType wide = options.backend == Backend::reference ? DType::f64 : DType::f32;
-  const Decoder decoder(shape, tokens.length, wide);
   Stream stream(options.backend, options.threads);
+  const Decoder decoder(shape, tokens.length, wide, stream.device());
   std::vector<float> logits;  // (B T, V)
   ScoreRequest request{.gradients = options.gradients};
   if (options.logits)
@@ -134,7 +134,8 @@ std::string score(const fs::path& path, const ScoreOptions& options) {
           logits.push_back(static_cast<float>(load(of_sequence, {i, j})));
     };
   const Scores scores =
-      compute_scores(decoder, weights_buffer(model.layout, model.parameters, wide), tokens, stream, request);
+      compute_scores(decoder, weights_buffer(model.layout, model.parameters, wide, stream.device()), tokens,
+                     stream, request);
 
   const h5::Group file = h5::create_file(options.out);
   if (options.logits) file.write<float>("logits", {tokens.sequences, tokens.length, shape.vocab}, logits);

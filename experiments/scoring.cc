@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "core/host_copy.h"
 #include "experiments/sequence_pass.h"
 
 namespace fovea {
@@ -12,8 +13,8 @@ Scores compute_scores(const Decoder& decoder, const View& weights, const Tokens&
   const int64 length = tokens.length, targets = tokens.targets();
   const DType wide = weights.dtype();
   Scores scores;
-  const Buffer losses(wide, {length});
-  if (request.gradients) scores.gradients = Buffer(wide, {weights.size(0)});
+  const Buffer losses(wide, {length}, stream.device());
+  if (request.gradients) scores.gradients = Buffer(wide, {weights.size(0)}, stream.device());
   SequencePass pass(decoder, weights, scores.gradients, length, stream, [&](const StepContext& context) {
     if (request.gradients)
       decoder.train(context, losses, 1 / static_cast<double>(targets), RecomputePolicy{});
@@ -23,7 +24,7 @@ Scores compute_scores(const Decoder& decoder, const View& weights, const Tokens&
   Buffer logits;
   std::optional<SequencePass> logits_pass;
   if (request.logits) {
-    logits = Buffer(wide, {length, decoder.shape().vocab});
+    logits = Buffer(wide, {length, decoder.shape().vocab}, stream.device());
     logits_pass.emplace(decoder, weights, View(), length, stream,
                         [&](const StepContext& context) { decoder.logits(context, logits); });
   }
@@ -32,14 +33,16 @@ Scores compute_scores(const Decoder& decoder, const View& weights, const Tokens&
   for (int64 n = 0; n < tokens.sequences; ++n) {
     const int32* sequence = tokens.values.data() + n * length;
     pass.run(sequence);
+    const HostCopy host(losses);
     for (int64 i = 0; i + 1 < length; ++i) {
-      scores.logprobs.push_back(static_cast<float>(-load(losses, {i})));
-      total += load(losses, {i});
+      scores.logprobs.push_back(static_cast<float>(-load(host, {i})));
+      total += load(host, {i});
     }
     if (!logits_pass) continue;
     logits_pass->run(sequence);
-    request.logits(logits);
+    request.logits(HostCopy(logits));
   }
+  scores.gradients = to_host(std::move(scores.gradients));
   scores.loss = targets > 0 ? total / static_cast<double>(targets) : NAN;
   return scores;
 }

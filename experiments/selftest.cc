@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/host_copy.h"
 #include "core/random.h"
 #include "experiments/progress_line.h"
 #include "kernels/attention/attention.h"
@@ -89,9 +90,13 @@ Tensors solve(AttentionProblem p, Backend backend, int threads) {
   if (backend == Backend::reference) p.dtype = DType::f64;
   Tensors t = make_tensors(p, p.dtype, rounded);
   Stream stream(backend, threads);
-  attention(stream, {p, t.q, t.k, t.v, {}, t.out, t.lse});
-  attention_backward(stream, {p, t.q, t.k, t.v, {}, t.out, t.lse, t.dout, t.dq, t.dk, t.dv, {}});
+  const auto there = [&](const Buffer& buffer) { return DeviceCopy(buffer, stream.device()); };
+  const DeviceCopy q = there(t.q), k = there(t.k), v = there(t.v), dout = there(t.dout), out = there(t.out),
+                   lse = there(t.lse), dq = there(t.dq), dk = there(t.dk), dv = there(t.dv);
+  attention(stream, {p, q, k, v, {}, out, lse});
+  attention_backward(stream, {p, q, k, v, {}, out, lse, dout, dq, dk, dv, {}});
   stream.synchronize();
+  for (const DeviceCopy* answer : {&out, &lse, &dq, &dk, &dv}) answer->fetch();
   return t;
 }
 
@@ -171,7 +176,11 @@ double worst_ratio(const Case& c, Backend backend, int threads) {
 
 ExitCode selftest(const std::string& name, int threads) {
   std::vector<Backend> backends = {Backend::cpu, Backend::naive};
-  if (name != "auto") backends = {backend_named(name)};
+  if (name != "auto")
+    backends = {backend_named(name)};
+  else if (find_device().device)
+    backends.push_back(Backend::cuda);
+  if (backends.back() == Backend::cuda) require_device();
   int64 failures = 0, checks = 0;
   for (const Backend backend : backends) {
     fmt::print("{}: {}\n", name_of(backend), attention_backend(backend).description());

@@ -14,8 +14,9 @@ class SequencePass {
   using Body = std::function<void(const StepContext& context)>;
 
   /// `body` enqueues what is done with a sequence of `length` tokens; it is walked once here, without memory.
-  /// weights: flat in the decoder's layout; everything is stored in their dtype, f32 or f64. gradients: as
-  /// weights, or absent where the body has no backward. Decoder, weights and gradients outlive the pass.
+  /// weights: flat in the decoder's layout, on the stream's device; everything is stored in their dtype, f32
+  /// or f64. gradients: as weights, or absent where the body has no backward. Decoder, weights and gradients
+  /// outlive the pass.
   SequencePass(const Decoder& decoder, const View& weights, const View& gradients, int64 length,
                Stream& stream, Body body);
 
@@ -30,12 +31,14 @@ class SequencePass {
   int64 length_;
   Stream& stream_;
   Body body_;
+  std::vector<int32> next_tokens_;
   Buffer tokens_, targets_, positions_, memory_;
   MemoryPlan plan_;
   Arena arena_;
 };
 
-/// Parameters as a flat buffer of this dtype.
-Buffer weights_buffer(const ParameterLayout& layout, const ParameterSource& parameters, DType dtype);
+/// Parameters as a flat buffer of this dtype, on this device.
+Buffer weights_buffer(const ParameterLayout& layout, const ParameterSource& parameters, DType dtype,
+                      Device device);
 
 }  // namespace fovea

@@ -36,12 +36,6 @@ bool comes_before(const TensorSpec& a, const TensorSpec& b) {
          std::pair(-rank(b.dtype), std::string_view(b.name));
 }
 
-TensorSpec spec_of(const NamedView& tensor) {
-  TensorSpec spec{tensor.name, tensor.view.dtype(), {}};
-  for (int axis = 0; axis < tensor.view.rank(); ++axis) spec.shape.push_back(tensor.view.size(axis));
-  return spec;
-}
-
 std::span<const std::byte> bytes_of(const View& view) {
   return {static_cast<const std::byte*>(view.data()), static_cast<size_t>(view.bytes())};
 }
@@ -49,6 +43,12 @@ std::span<const std::byte> bytes_of(const View& view) {
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 }  // namespace
+
+TensorSpec spec_of(const NamedView& tensor) {
+  TensorSpec spec{tensor.name, tensor.view.dtype(), {}};
+  for (int axis = 0; axis < tensor.view.rank(); ++axis) spec.shape.push_back(tensor.view.size(axis));
+  return spec;
+}
 
 int64 TensorSpec::elements() const {
   int64 n = 1;

@@ -56,6 +56,7 @@ struct NamedView {
   View view;  ///< contiguous
 };
 
+TensorSpec spec_of(const NamedView& tensor);
 /// The same of what is in memory.
 void write_safetensors(const std::filesystem::path& path, std::vector<NamedView> tensors,
                        const SafeTensorsMetadata& metadata);

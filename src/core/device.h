@@ -38,6 +38,9 @@ void fill(void* memory, unsigned char byte, int64 bytes);
 /// Between device and host, or within either.
 void copy(void* to, const void* from, int64 bytes);
 int64 free_bytes();
+/// The most that this process held at once since the peak was reset.
+int64 peak_bytes();
+void reset_peak_bytes();
 }  // namespace device
 
 /// Operations of the device in order: a CUDA stream. Nothing waits but synchronize().

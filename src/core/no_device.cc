@@ -26,6 +26,8 @@ void free(void*) { unreachable_without_cuda(); }
 void fill(void*, unsigned char, int64) { unreachable_without_cuda(); }
 void copy(void*, const void*, int64) { unreachable_without_cuda(); }
 int64 free_bytes() { unreachable_without_cuda(); }
+int64 peak_bytes() { return 0; }
+void reset_peak_bytes() {}
 }  // namespace device
 
 DeviceQueue::DeviceQueue() { unreachable_without_cuda(); }

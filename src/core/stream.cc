@@ -55,7 +55,7 @@ void Stream::reset_counters() {
   peak_scratch_ = 0;
 }
 
-void Stream::grow_scratch(int64 bytes) {
+void Stream::reserve_scratch(int64 bytes) {
   if (bytes <= scratch_.bytes()) return;
   if (device_) device_->queue.synchronize();  // what was launched may still use the old one
   scratch_ = Buffer();                        // the old one first: never both at once
@@ -77,7 +77,7 @@ void Stream::execute(const Work& work, FunctionRef<void(Execution&)> run) {
   const bool by_clock = profile_ && !device_;
   const Clock::time_point start = by_clock ? Clock::now() : Clock::time_point();
   const int64 scratch_bytes = work.scratch_bytes;
-  grow_scratch(scratch_bytes);
+  reserve_scratch(scratch_bytes);
   if (poison_ && scratch_bytes > 0) {
     if (device_)
       device_->queue.fill(scratch_.data(), 0xff, scratch_bytes);

@@ -149,6 +149,9 @@ class Stream {
   /// What is read of the host may be changed on return, unless the stream is deferred.
   void copy(const View& to, const View& from);
 
+  /// Takes this much scratch memory at once: grown operation by operation it would leave holes.
+  void reserve_scratch(int64 bytes);
+
   /// Totals since the last reset.
   double flops() const { return flops_; }
   int64 peak_scratch_bytes() const { return peak_scratch_; }
@@ -167,7 +170,6 @@ class Stream {
   };
   void account(const Work& work);
   void execute(const Work& work, FunctionRef<void(Execution&)> run);
-  void grow_scratch(int64 bytes);
   void finish_device_work();
 
   Backend backend_;

@@ -57,6 +57,13 @@ View View::reshape(std::initializer_list<int64> shape) const {
   return view;
 }
 
+View View::on(void* data, Device device) const {
+  View view = *this;
+  view.data_ = data;
+  view.device_ = device;
+  return view;
+}
+
 View View::slice(Range rows) const {
   FOVEA_CHECK(0 <= rows.begin && rows.begin <= rows.end && rows.end <= size(0), "rows [{}, {}) of {}",
               rows.begin, rows.end, describe());

@@ -54,6 +54,8 @@ class View {
 
   /// The same contiguous memory in another shape of as many elements.
   View reshape(std::initializer_list<int64> shape) const;
+  /// The same shape and strides over other memory.
+  View on(void* data, Device device) const;
   /// Rows [begin, end) of the first axis.
   View slice(Range rows) const;
   std::string describe() const;  ///< "f32 (4, 128, 8, 32)"

@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include "core/host_copy.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/rope/rope.h"
@@ -7,7 +8,7 @@
 
 namespace fovea {
 
-Decoder::Decoder(const DecoderShape& shape, int64 length, DType wide) : shape_(shape) {
+Decoder::Decoder(const DecoderShape& shape, int64 length, DType wide, Device device) : shape_(shape) {
   embed_ = layout_.add_matrix("embed.weight", shape.vocab, shape.width, shape.init_std, shape.tie_embeddings);
   if (shape.position == PositionKind::learned)
     position_ = layout_.add_matrix("position.weight", shape.context, shape.width, shape.init_std);
@@ -17,14 +18,17 @@ Decoder::Decoder(const DecoderShape& shape, int64 length, DType wide) : shape_(s
     head_ = layout_.add_matrix("head.weight", shape.vocab, shape.width, shape.init_std, true);
   if (shape.position == PositionKind::rope && shape.rope.dims > 0) {
     const int64 p = length > 0 ? length : shape.context;
-    cosine_ = Buffer(wide, {p, shape.rope.dims / 2});
-    sine_ = Buffer(wide, {p, shape.rope.dims / 2});
+    cosine_ = Buffer(wide, {p, shape.rope.dims / 2}, device);
+    sine_ = Buffer(wide, {p, shape.rope.dims / 2}, device);
+    const HostCopy cosine(cosine_, HostCopy::Fetch::never), sine(sine_, HostCopy::Fetch::never);
     Stream stream(wide == DType::f64 ? Backend::reference : Backend::cpu);
     const RopeFrequencies frequencies = rope_frequencies(shape.rope, p);
-    rope_table(stream, {.cosine = cosine_,
-                        .sine = sine_,
+    rope_table(stream, {.cosine = cosine,
+                        .sine = sine,
                         .frequencies = frequencies.radians,
                         .multiplier = frequencies.multiplier});
+    cosine.store();
+    sine.store();
   }
 }
 

@@ -20,8 +20,9 @@ struct StepBuffers {
 class Decoder {
  public:
   /// Reads sequences of up to `length` tokens (0: shape.context), the length in use for the types of RoPE
-  /// that go by it. `wide` is the dtype of the RoPE tables.
-  explicit Decoder(const DecoderShape& shape, int64 length = 0, DType wide = DType::f32);
+  /// that go by it. `wide` is the dtype of the RoPE tables, which lie on `device`.
+  explicit Decoder(const DecoderShape& shape, int64 length = 0, DType wide = DType::f32,
+                   Device device = Device::cpu);
 
   const DecoderShape& shape() const { return shape_; }
   const ParameterLayout& layout() const { return layout_; }

@@ -11,6 +11,7 @@
 #include "convert/safetensors_writer.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/host_copy.h"
 #include "core/text.h"
 
 namespace fovea {
@@ -48,9 +49,17 @@ SafeTensorsMetadata metadata_of(const CheckpointInfo& info, const std::string& s
 
 void write(const fs::path& path, std::vector<NamedView> tensors, const CheckpointInfo& info) {
   sort_as_in_file(tensors);
+  std::vector<TensorSpec> specs;
+  for (const NamedView& tensor : tensors) specs.push_back(spec_of(tensor));
+  SafeTensorsWriter writer(path, std::move(specs), metadata_of(info, std::string(32, '0')));
   std::vector<uint64> hashes;
-  for (const NamedView& tensor : tensors) hashes.push_back(hash64(bytes_of(tensor.view)));
-  write_safetensors(path, std::move(tensors), metadata_of(info, checksum(hashes, info)));
+  for (const NamedView& tensor : tensors) {
+    const HostCopy host(tensor.view);  // one tensor at a time, where they lie on a device
+    hashes.push_back(hash64(bytes_of(host.view())));
+    writer.append(bytes_of(host.view()));
+  }
+  writer.set_metadata("checksum", checksum(hashes, info));
+  writer.commit();
 }
 
 // Files within metadata, which must be UTF-8: as they are, or in hexadecimal digits.
@@ -247,7 +256,11 @@ CheckpointInfo read_checkpoint(const fs::path& path, const ParameterLayout& layo
   append(tensors, layout, state.moment1(), "moment1/");
   append(tensors, layout, state.moment2(), "moment2/");
   if (state.averaged()) append(tensors, layout, state.average(), kAverage);
-  for (const NamedView& tensor : tensors) file.read_into(tensor.name, tensor.view);
+  for (const NamedView& tensor : tensors) {
+    const HostCopy host(tensor.view, HostCopy::Fetch::never);
+    file.read_into(tensor.name, host);
+    host.store();
+  }
   return info;
 }
 

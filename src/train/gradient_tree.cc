@@ -16,9 +16,9 @@ int64 GradientTree::buffers(int64 grains) {
   return static_cast<int64>(std::bit_width(static_cast<uint64>(grains)));
 }
 
-GradientTree::GradientTree(DType dtype, int64 elements, int64 grains) {
+GradientTree::GradientTree(DType dtype, int64 elements, int64 grains, Device device) {
   for (int64 i = 0; i < buffers(grains); ++i)
-    buffers_.emplace_back(dtype, std::initializer_list<int64>{elements});
+    buffers_.emplace_back(dtype, std::initializer_list<int64>{elements}, device);
   start();
 }
 

@@ -13,7 +13,7 @@ namespace fovea {
 class GradientTree {
  public:
   /// Buffers of n elements for up to `grains` grains.
-  GradientTree(DType dtype, int64 elements, int64 grains);
+  GradientTree(DType dtype, int64 elements, int64 grains, Device device = Device::cpu);
   static int64 buffers(int64 grains);  ///< how many that takes
 
   void start();

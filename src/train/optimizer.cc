@@ -1,17 +1,20 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
+
 #include "kernels/adamw/adamw.h"
 #include "kernels/reduce/reduce.h"
 
 namespace fovea {
 
-OptimizerState::OptimizerState(const ParameterLayout& layout, DType wide, DType compute, bool averaged) {
+OptimizerState::OptimizerState(const ParameterLayout& layout, DType wide, DType compute, bool averaged,
+                               Device device) {
   const int64 n = layout.elements();
-  weights_ = Buffer(wide, {n});
-  m_ = Buffer(wide, {n});
-  v_ = Buffer(wide, {n});
-  if (averaged) average_ = Buffer(wide, {n});
-  if (compute != wide) compute_.buffer = Buffer(compute, {n});
+  weights_ = Buffer(wide, {n}, device);
+  m_ = Buffer(wide, {n}, device);
+  v_ = Buffer(wide, {n}, device);
+  if (averaged) average_ = Buffer(wide, {n}, device);
+  if (compute != wide) compute_.buffer = Buffer(compute, {n}, device);
 }
 
 int64 OptimizerState::bytes(const ParameterLayout& layout, DType wide, DType compute, bool averaged) {
@@ -31,29 +34,38 @@ void OptimizerState::start_average(Stream& stream) {
 }
 
 void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config,
-                            const View& gradient, double lr, double gradient_scale, int64 step) {
+                            const View& gradient, double lr, const Gate& gate, int64 step) {
   const std::vector<Parameter>& parameters = layout.parameters();
-  finite_.set(true);
+  finite_.clear();
   for (size_t i = 0; i < parameters.size();) {
     size_t end = i + 1;
     while (end < parameters.size() && parameters[end].decay == parameters[i].decay) ++end;
     const Range range{parameters[i].offset,
                       end < parameters.size() ? parameters[end].offset : layout.elements()};
+    finite_.emplace_back().set(true);
     adamw(stream, {.gradient = gradient.slice(range),
                    .m = m_.view().slice(range),
                    .v = v_.view().slice(range),
                    .weight = weights_.view().slice(range),
                    .compute_weight = compute_ ? compute_.view().slice(range) : View(),
+                   .gradient_factor = gate.factor,
+                   .go = gate.go,
                    .lr = lr,
                    .beta1 = config.beta1,
                    .beta2 = config.beta2,
                    .epsilon = config.epsilon,
                    .decay = parameters[i].decay ? config.weight_decay : 0,
-                   .gradient_scale = gradient_scale,
                    .step = step,
-                   .finite = finite_});
+                   .finite = finite_.back()});
     i = end;
   }
+}
+
+bool OptimizerState::updated_finite() const {
+  return std::all_of(finite_.begin(), finite_.end(), [](const Readback<bool>& one) { return one.get(); });
+}
+
+void OptimizerState::update_average(Stream& stream, const TrainConfig& config) {
   if (averaged()) move_towards(stream, average_, weights_, 1 - config.ema);
 }
 

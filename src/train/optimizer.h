@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "config/config.h"
 #include "core/buffer.h"
 #include "core/stream.h"
@@ -11,7 +13,8 @@ namespace fovea {
 /// average of the weights: flat ranges in one layout.
 class OptimizerState {
  public:
-  OptimizerState(const ParameterLayout& layout, DType wide, DType compute, bool averaged = false);
+  OptimizerState(const ParameterLayout& layout, DType wide, DType compute, bool averaged = false,
+                 Device device = Device::cpu);
   static int64 bytes(const ParameterLayout& layout, DType wide, DType compute, bool averaged = false);
 
   const View& weights() const { return weights_.view(); }
@@ -30,16 +33,23 @@ class OptimizerState {
 
   /// After the master weights were written from outside.
   void refresh_compute_weights(Stream& stream);
-  /// One AdamW step, `step` from 1; matrices decay, vectors do not. Then average = ema average + (1 - ema)
-  /// weights (Polyak & Juditsky 1992, with a window of 1 / (1 - ema) steps).
+  /// What a step comes to, where the stream computes it (UpdateGate): factor (1) f64 of the gradient, and go
+  /// (1) i32, 0 where nothing is to be written.
+  struct Gate {
+    View factor, go;
+  };
+  /// One AdamW step, `step` from 1; matrices decay, vectors do not.
   void update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config, const View& gradient,
-              double lr, double gradient_scale, int64 step);
+              double lr, const Gate& gate, int64 step);
   /// Whether the last update left nothing in weights and moments that is not finite; read after it has run.
-  bool updated_finite() const { return finite_.get(); }
+  bool updated_finite() const;
+  /// average = ema average + (1 - ema) weights (Polyak & Juditsky 1992, with a window of 1 / (1 - ema)
+  /// steps).
+  void update_average(Stream& stream, const TrainConfig& config);
 
  private:
   Buffer weights_, m_, v_, average_;
-  Readback<bool> finite_;
+  std::vector<Readback<bool>> finite_;  // of each range of one decay
   struct Copy {
     Buffer buffer;
     explicit operator bool() const { return buffer.bytes() > 0; }

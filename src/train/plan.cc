@@ -100,10 +100,12 @@ TrainingPlan plan_training(const Decoder& decoder, const Config& config, Backend
   const DType wide = plan.precision.wide, compute = plan.precision.compute;
   plan.state_bytes = OptimizerState::bytes(decoder.layout(), wide, compute, config.train.ema > 0) +
                      GradientTree::buffers(plan.shape.grains()) * elements * size_of(wide);
-  plan.host_bytes = n * 3 * size_of(DType::i32);
-  plan.batch_bytes = plan.host_bytes + n * size_of(wide);
+  const int64 read_bytes = n * 3 * size_of(DType::i32);
+  plan.host_bytes = device_of(backend) == Device::cpu ? read_bytes : 0;
+  plan.batch_bytes = read_bytes + n * size_of(wide);
   plan.table_bytes = decoder.table_bytes();
-  plan.overhead_bytes = library_bytes(backend, compute, decoder.shape().width, threads);
+  if (device_of(backend) == Device::cpu)
+    plan.overhead_bytes = library_bytes(backend, compute, decoder.shape().width, threads);
 
   const Planner planner(decoder, plan.shape, plan.precision, backend, threads);
   const Walk evaluation = planner.evaluate();

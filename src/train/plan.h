@@ -41,7 +41,7 @@ struct TrainingPlan {
   int64 buffer_bytes() const {
     return state_bytes + batch_bytes + table_bytes + scratch_bytes + arena_bytes();
   }
-  /// By how much the process grows.
+  /// By how much the process grows; on a device, of its memory.
   int64 predicted_bytes() const { return buffer_bytes() + host_bytes + overhead_bytes; }
   double train_flops_per_token() const { return train_flops / static_cast<double>(shape.grain_rows()); }
 };

@@ -11,6 +11,7 @@
 #include "convert/hugging_face.h"
 #include "convert/hugging_face_export.h"
 #include "core/file.h"
+#include "core/host_copy.h"
 #include "kernels/matmul/library.h"
 #include "kernels/peak/peak.h"
 #include "record/event_file.h"
@@ -99,6 +100,7 @@ class Run {
   bool finish();
   void export_model();
   void write_record(RunState state, const std::string& error);
+  int64 memory_taken() const;
   RunRecord record(RunState state, const std::string& error) const;
   StepProfile profile() const;
 
@@ -178,8 +180,12 @@ Journal Run::open_journal() {
   if (job_.config.init.from.empty()) {
     trainer_.initialise_weights();
   } else {
-    load_initial_weights(job_.config, trainer_.decoder(), trainer_.state().weights(),
-                         {dataset_, job_.first_sample, backend_named(job_.config.run.backend), threads_});
+    const Backend backend = backend_named(job_.config.run.backend);
+    const HostCopy weights(trainer_.state().weights(), HostCopy::Fetch::never);
+    load_initial_weights(
+        job_.config, trainer_.decoder(), weights,
+        {dataset_, job_.first_sample, device_of(backend) == Device::cpu ? backend : Backend::cpu, threads_});
+    weights.store();
     ::malloc_trim(0);  // of what the conversion held, before the first step takes its own
     trainer_.resume_at(0);
   }
@@ -374,7 +380,7 @@ bool Run::finish() {
 
 // What came from a Hugging Face folder goes back into one, in the dtype that it had there.
 void Run::export_model() {
-  const View weights = trainer_.state().average();
+  const HostCopy weights(trainer_.state().average());
   StoredModel model = *origin_;
   model.config = job_.config.model;
   model.vocabulary = trainer_.decoder().shape().vocab;
@@ -393,6 +399,12 @@ void Run::write_record(RunState state, const std::string& error) {
   ended_ = state;
   journal_.sync();
   write_run_file(job_.directory / kRunFileName, record(state, error));
+}
+
+// By the process, or of the device's memory where it runs there.
+int64 Run::memory_taken() const {
+  if (trainer_.device() == Device::cuda) return device::peak_bytes();
+  return std::max<int64>(0, peak_resident_bytes() - resident_before_);
 }
 
 RunRecord Run::record(RunState state, const std::string& error) const {
@@ -425,8 +437,7 @@ RunRecord Run::record(RunState state, const std::string& error) const {
                    trainer_.decoder().shape().kv_bytes_per_token(size_of(plan.precision.compute))};
   record.series = journal.series;
   record.evaluations = journal.evaluations;
-  record.memory = {plan.predicted_bytes(), std::max<int64>(0, peak_resident_bytes() - resident_before_),
-                   plan.scratch_bytes};
+  record.memory = {plan.predicted_bytes(), memory_taken(), plan.scratch_bytes};
   // Steps of earlier sittings are in the journal with their speed; evaluations are timed in this one alone.
   for (const double rate : journal.series.tokens_per_second)
     record.seconds += static_cast<double>(tokens_per_step()) / rate;

@@ -19,6 +19,7 @@ class SpikeGuard {
 
   explicit SpikeGuard(const TrainConfig& config);
 
+  bool on() const { return on_; }
   bool skips() const { return skips_; }
   /// nat/token: the largest loss of the next step that is no spike; infinite where nothing is judged.
   double limit() const;

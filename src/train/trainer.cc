@@ -3,47 +3,63 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
+#include "core/host_copy.h"
+#include "kernels/adamw/adamw.h"
 #include "kernels/reduce/reduce.h"
 #include "model/families.h"
 #include "train/schedule.h"
 
 namespace fovea {
 
+StepTotals::StepTotals(int64 grains, Device device)
+    : losses(DType::f64, {grains}, device),
+      loss(DType::f64, {1}, device),
+      squares_sum(DType::f64, {1}, device),
+      factor(DType::f64, {1}, device),
+      go(DType::i32, {1}, device),
+      host_losses(DType::f64, {grains}),
+      host_squares(DType::f64, {1}) {}
+
+void StepTotals::read(Stream& stream) const {
+  stream.copy(host_losses, losses);
+  stream.copy(host_squares, squares_sum);
+}
+
 Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, int threads,
                  int64 first_sample)
     : config_(config),
       dataset_(dataset),
       decoder_(decoder_shape(config.model, dataset.vocabulary()), step_shape(config).length,
-               precision_of(config.train, backend).wide),
+               precision_of(config.train, backend).wide, device_of(backend)),
       plan_(plan_training(decoder_, config, backend, threads)),
       stream_(backend, threads),
-      state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute, config.train.ema > 0),
-      tree_(plan_.precision.wide, decoder_.layout().elements(), plan_.shape.grains()),
+      state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute, config.train.ema > 0,
+             stream_.device()),
+      tree_(plan_.precision.wide, decoder_.layout().elements(), plan_.shape.grains(), stream_.device()),
       guard_(config.train),
-      arena_memory_(plan_.arena_bytes()),
+      arena_memory_(plan_.arena_bytes(), stream_.device()),
       first_sample_(first_sample),
       total_steps_(fovea::total_steps(config)) {
   const int64 n = plan_.shape.grain_rows();
-  tokens_ = Buffer(DType::i32, {n});
-  targets_ = Buffer(DType::i32, {n});
-  positions_ = Buffer(DType::i32, {n});
-  losses_ = Buffer(plan_.precision.wide, {n});
-  // All scratch memory at once: grown step by step it would leave holes on the heap. With documents naive
-  // attention then holds more than it uses, which depends on the data; what was planned is what is held.
-  const int64 scratch = plan_.scratch_bytes;
-  stream_.enqueue(Work{"scratch", 0, scratch}, [scratch](Execution& execution) {
-    std::fill_n(execution.scratch<std::byte>(scratch), scratch, std::byte{0});
-  });
-  stream_.synchronize();
+  tokens_ = Buffer(DType::i32, {n}, stream_.device());
+  targets_ = Buffer(DType::i32, {n}, stream_.device());
+  positions_ = Buffer(DType::i32, {n}, stream_.device());
+  losses_ = Buffer(plan_.precision.wide, {n}, stream_.device());
+  totals_ = StepTotals(plan_.shape.grains(), stream_.device());
+  // With documents naive attention then holds more than it uses, which depends on the data; what was planned
+  // is what is held.
+  stream_.reserve_scratch(plan_.scratch_bytes);
   train_arena_.replay(plan_.train, arena_memory_);
   evaluate_arena_.replay(plan_.evaluate, arena_memory_);
 }
 
 void Trainer::initialise_weights() {
-  initialise(stream_, decoder_.layout(), state_.weights(), static_cast<uint64>(config_.train.seed));
-  stream_.synchronize();
+  const HostCopy weights(state_.weights(), HostCopy::Fetch::never);
+  Stream host(stream_.device() == Device::cpu ? stream_.backend() : Backend::cpu, stream_.threads());
+  initialise(host, decoder_.layout(), weights, static_cast<uint64>(config_.train.seed));
+  host.synchronize();
+  weights.store();
   resume_at(0);
 }
 
@@ -55,9 +71,8 @@ void Trainer::resume_at(int64 step) {
 }
 
 void Trainer::load_batch() {
-  const auto copy = [](const Buffer& to, const std::vector<int32>& from) {
-    FOVEA_CHECK(to.bytes() == static_cast<int64>(from.size() * sizeof(int32)), "a batch of another size");
-    std::memcpy(to.data(), from.data(), from.size() * sizeof(int32));
+  const auto copy = [&](const Buffer& to, std::vector<int32>& from) {
+    stream_.copy(to, View(from.data(), DType::i32, {static_cast<int64>(from.size())}));
   };
   copy(tokens_, batch_.tokens);
   copy(targets_, batch_.targets);
@@ -128,18 +143,24 @@ double Trainer::accumulate_gradients() {
       scored += batch_.scored;
     }
   }
-  const double scale = 1 / static_cast<double>(std::max<int64>(1, scored));
-  double loss = 0;
+  const double weight = 1 / static_cast<double>(std::max<int64>(1, scored));
   tree_.start();
   for (int64 grain = 0; grain < shape.grains(); ++grain) {
     const int64 first_sample = read_grain(grain);
     load_batch();
     const View& gradients = tree_.next();
     zero_summed_gradients(stream_, decoder_.layout(), gradients);
-    decoder_.train(context(gradients, first_sample), losses_, scale, plan_.recompute);
+    decoder_.train(context(gradients, first_sample), losses_, weight, plan_.recompute);
     tree_.carry(stream_);
-    loss += sum_losses() * scale;
+    sum(stream_, losses_, totals_.losses.view().slice({grain, grain + 1}));
   }
+  return weight;
+}
+
+double Trainer::mean_loss(double weight) const {
+  const View sums = totals_.host_losses;
+  double loss = 0;
+  for (int64 grain = 0; grain < sums.size(0); ++grain) loss += sums.data<double>()[grain] * weight;
   return loss;
 }
 
@@ -157,26 +178,46 @@ StepResult Trainer::step() {
   return result;
 }
 
+// The host enqueues all of a step and waits once: whether it is taken, and how far the gradient is clipped,
+// is decided where the stream computes. It waits before the update too where it has to judge the loss (the
+// spike guard), and where nobody knows yet that the state is finite.
 StepResult Trainer::take_step() {
-  const double loss = accumulate_gradients();
+  const double weight = accumulate_gradients();
   const View gradient = tree_.finish(stream_);
-  sum_of_squares(stream_, gradient, sum_);
-  stream_.synchronize();
-  const double norm = std::sqrt(sum_.get());
-  if (!std::isfinite(loss) || !std::isfinite(norm)) explain_non_finite(loss, norm);
-  check_state();
-
-  const double clip = config_.train.clip;
-  const double scale = clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1;
+  sum(stream_, totals_.losses, totals_.loss);
+  sum_of_squares(stream_, gradient, totals_.squares_sum);
+  gate_update(stream_, {.squares = totals_.squares_sum,
+                        .loss = totals_.loss,
+                        .factor = totals_.factor,
+                        .go = totals_.go,
+                        .clip = config_.train.clip});
+  totals_.read(stream_);
+  bool skipped = false;
+  if (guard_.on() || !state_is_finite_) {
+    stream_.synchronize();
+    expect_finite(weight);
+    if (!state_is_finite_) check_state();
+    skipped = is_spike(mean_loss(weight));
+  }
   const double lr = learning_rate(config_.train, steps_done_, total_steps_);
-  const bool skipped = is_spike(loss);
   if (!skipped)
-    state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, scale, steps_done_ + 1);
+    state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, {totals_.factor, totals_.go},
+                  steps_done_ + 1);
   stream_.synchronize();
-  if (!skipped) state_is_finite_ = state_.updated_finite();
+  expect_finite(weight);
+  if (!skipped) {
+    state_is_finite_ = state_.updated_finite();
+    state_.update_average(stream_, config_.train);
+  }
+  const double loss = mean_loss(weight), norm = std::sqrt(totals_.squares());
   guard_.remember(loss, skipped);
   ++steps_done_;
   return {steps_done_, loss, lr, norm, skipped};
+}
+
+void Trainer::expect_finite(double weight) {
+  const double loss = mean_loss(weight), norm = std::sqrt(totals_.squares());
+  if (!std::isfinite(loss) || !std::isfinite(norm)) explain_non_finite(loss, norm);
 }
 
 bool Trainer::is_spike(double loss) {
@@ -196,7 +237,8 @@ bool Trainer::is_spike(double loss) {
 }
 
 // What the forward does not read (moments, masters beside a rounded copy, rows of absent tokens) would spoil
-// the weights a step before the loss told. The update says it of what it writes, at no cost.
+// the weights a step before the loss told. The update says it of what it writes, at no cost; an average of
+// what is finite is.
 void Trainer::check_state() {
   struct Part {
     const char* name;
@@ -208,7 +250,7 @@ void Trainer::check_state() {
                         {"the average of", state_.average()}};
   for (const Part& part : parts) {
     const bool average = &part == std::end(parts) - 1;
-    if (average ? !state_.averaged() : state_is_finite_) continue;
+    if (average && !state_.averaged()) continue;
     const Readback<double> squares = sum_of_squares(stream_, part.all);
     stream_.synchronize();
     if (std::isfinite(squares.get())) continue;

@@ -25,6 +25,20 @@ struct EvaluationResult {
   int64 tokens = 0;
 };
 
+/// What one step comes to, where the stream computes it, and the host's copy of what is read.
+struct StepTotals {
+  StepTotals() = default;
+  StepTotals(int64 grains, Device device);
+  /// Enqueues the copy.
+  void read(Stream& stream) const;
+  double squares() const { return host_squares.view().data<double>()[0]; }
+
+  Buffer losses;                     ///< (grains) f64: the sum of each grain's losses
+  Buffer loss, squares_sum, factor;  ///< (1) f64
+  Buffer go;                         ///< (1) i32
+  Buffer host_losses, host_squares;
+};
+
 /// One model in training on one device: owns weights, moments, gradients and the arena; allocates nothing
 /// after its construction.
 class Trainer {
@@ -34,6 +48,7 @@ class Trainer {
 
   const Decoder& decoder() const { return decoder_; }
   const TrainingPlan& plan() const { return plan_; }
+  Device device() const { return stream_.device(); }
   /// What is written to it is looked at in the next step.
   OptimizerState& state() {
     state_is_finite_ = false;
@@ -73,9 +88,13 @@ class Trainer {
   /// Reads grain `grain` of the step's batch; returns its first sample.
   int64 read_grain(int64 grain);
   double sum_losses();
-  /// Loss of the whole batch; gradients summed into the tree.
+  /// Enqueues forward and backward of the whole batch: gradients are summed into the tree, losses into
+  /// totals_. What a loss is weighted with in the mean.
   double accumulate_gradients();
+  /// The mean loss, once the stream has come to it.
+  double mean_loss(double weight) const;
   [[noreturn]] void explain_non_finite(double loss, double norm);
+  void expect_finite(double weight);
   void check_state();
   StepResult take_step();
   /// Whether the update is to be left out.
@@ -92,7 +111,8 @@ class Trainer {
   Buffer arena_memory_, tokens_, targets_, positions_, losses_;
   Arena train_arena_, evaluate_arena_;
   StepBuffers buffers_;
-  Readback<double> sum_;  ///< of losses, of squares of gradients: one at a time
+  Readback<double> sum_;  ///< of losses in evaluation
+  StepTotals totals_;
   std::shared_ptr<const DocumentBounds> documents_;
   Batch batch_;
   int64 first_sample_ = 0, steps_done_ = 0, total_steps_ = 0;

@@ -33,20 +33,20 @@ inline Backend backend_under_test() {
 
 /// A view of this shape, of any rank.
 inline View make_view(void* data, DType dtype, const std::vector<int64>& shape,
-                      const std::vector<int64>& strides, Device device = Device::cpu) {
+                      const std::vector<int64>& strides) {
   const auto& s = shape;
   const auto& t = strides;
   switch (shape.size()) {
     case 0:
       return {};
     case 1:
-      return {data, dtype, {s[0]}, {t[0]}, device};
+      return {data, dtype, {s[0]}, {t[0]}};
     case 2:
-      return {data, dtype, {s[0], s[1]}, {t[0], t[1]}, device};
+      return {data, dtype, {s[0], s[1]}, {t[0], t[1]}};
     case 3:
-      return {data, dtype, {s[0], s[1], s[2]}, {t[0], t[1], t[2]}, device};
+      return {data, dtype, {s[0], s[1], s[2]}, {t[0], t[1], t[2]}};
     default:
-      return {data, dtype, {s[0], s[1], s[2], s[3]}, {t[0], t[1], t[2], t[3]}, device};
+      return {data, dtype, {s[0], s[1], s[2], s[3]}, {t[0], t[1], t[2], t[3]}};
   }
 }
 
@@ -86,10 +86,8 @@ class Tensor {
     View view() const {
       const View& host = tensor_.view_;
       if (!host) return {};
-      std::byte* data = memory_.data() + (static_cast<std::byte*>(host.data()) - tensor_.memory_.data());
-      std::vector<int64> strides;
-      for (int axis = 0; axis < host.rank(); ++axis) strides.push_back(host.stride(axis));
-      return make_view(data, host.dtype(), tensor_.shape_, strides, Device::cuda);
+      return host.on(memory_.data() + (static_cast<std::byte*>(host.data()) - tensor_.memory_.data()),
+                     Device::cuda);
     }
     void copy_back() const { device::copy(tensor_.memory_.data(), memory_.data(), memory_.bytes()); }
 

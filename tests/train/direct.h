@@ -71,7 +71,7 @@ class Direct {
     run(context(planning));
     const MemoryPlan plan = arena.plan();
     const Buffer memory(plan.bytes);
-    arena.replay(plan, memory.data());
+    arena.replay(plan, memory);
     arena.rewind();
     run(context(stream_));
     stream_.synchronize();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/host_copy.h"
 #include "core/random.h"
 #include "data/dataset.h"
 #include "job.h"
@@ -114,9 +115,9 @@ inline Trajectory train(const Config& config, const Dataset& dataset, int64 step
     result.losses.push_back(step.loss);
     result.norms.push_back(step.grad_norm);
   }
-  result.weights = bits(trainer.state().weights());
-  result.moment1 = bits(trainer.state().moment1());
-  result.moment2 = bits(trainer.state().moment2());
+  result.weights = bits(HostCopy(trainer.state().weights()));
+  result.moment1 = bits(HostCopy(trainer.state().moment1()));
+  result.moment2 = bits(HostCopy(trainer.state().moment2()));
   return result;
 }
 

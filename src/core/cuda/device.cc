@@ -2,6 +2,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+
 #include "core/cuda/check.h"
 #include "core/error.h"
 
@@ -54,6 +58,30 @@ const DeviceInfo& require_device() {
 }
 
 namespace device {
+namespace {
+
+// What is held, by address.
+struct Held {
+  std::mutex mutex;
+  std::unordered_map<void*, int64> bytes_of;
+  int64 now = 0, peak = 0;
+};
+Held& held() {
+  static Held all;
+  return all;
+}
+
+}  // namespace
+
+int64 peak_bytes() {
+  const std::lock_guard lock(held().mutex);
+  return held().peak;
+}
+
+void reset_peak_bytes() {
+  const std::lock_guard lock(held().mutex);
+  held().peak = held().now;
+}
 
 int64 free_bytes() {
   size_t free = 0, total = 0;
@@ -74,11 +102,24 @@ void* allocate(int64 bytes) {
         bytes, free_bytes(), require_device().memory_bytes, require_device().name);
   }
   check(error, "cudaMalloc");
+  {
+    const std::lock_guard lock(held().mutex);
+    held().bytes_of[memory] = bytes;
+    held().now += bytes;
+    held().peak = std::max(held().peak, held().now);
+  }
   fill(memory, 0, bytes);
   return memory;
 }
 
 void free(void* memory) {
+  {
+    const std::lock_guard lock(held().mutex);
+    if (const auto found = held().bytes_of.find(memory); found != held().bytes_of.end()) {
+      held().now -= found->second;
+      held().bytes_of.erase(found);
+    }
+  }
   // A destructor runs this, maybe after an error that was reported where it happened.
   static_cast<void>(cudaFree(memory));
 }
