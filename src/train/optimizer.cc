@@ -1,7 +1,5 @@
 #include "train/optimizer.h"
 
-#include <algorithm>
-
 #include "kernels/adamw/adamw.h"
 #include "kernels/reduce/reduce.h"
 
@@ -36,13 +34,12 @@ void OptimizerState::start_average(Stream& stream) {
 void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config,
                             const View& gradient, double lr, const Gate& gate, int64 step) {
   const std::vector<Parameter>& parameters = layout.parameters();
-  finite_.clear();
+  finite_.set(true);
   for (size_t i = 0; i < parameters.size();) {
     size_t end = i + 1;
     while (end < parameters.size() && parameters[end].decay == parameters[i].decay) ++end;
     const Range range{parameters[i].offset,
                       end < parameters.size() ? parameters[end].offset : layout.elements()};
-    finite_.emplace_back().set(true);
     adamw(stream, {.gradient = gradient.slice(range),
                    .m = m_.view().slice(range),
                    .v = v_.view().slice(range),
@@ -56,13 +53,9 @@ void OptimizerState::update(Stream& stream, const ParameterLayout& layout, const
                    .epsilon = config.epsilon,
                    .decay = parameters[i].decay ? config.weight_decay : 0,
                    .step = step,
-                   .finite = finite_.back()});
+                   .finite = finite_});
     i = end;
   }
-}
-
-bool OptimizerState::updated_finite() const {
-  return std::all_of(finite_.begin(), finite_.end(), [](const Readback<bool>& one) { return one.get(); });
 }
 
 void OptimizerState::update_average(Stream& stream, const TrainConfig& config) {

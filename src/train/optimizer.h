@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "config/config.h"
 #include "core/buffer.h"
 #include "core/stream.h"
@@ -42,14 +40,14 @@ class OptimizerState {
   void update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config, const View& gradient,
               double lr, const Gate& gate, int64 step);
   /// Whether the last update left nothing in weights and moments that is not finite; read after it has run.
-  bool updated_finite() const;
+  bool updated_finite() const { return finite_.get(); }
   /// average = ema average + (1 - ema) weights (Polyak & Juditsky 1992, with a window of 1 / (1 - ema)
   /// steps).
   void update_average(Stream& stream, const TrainConfig& config);
 
  private:
   Buffer weights_, m_, v_, average_;
-  std::vector<Readback<bool>> finite_;  // of each range of one decay
+  Readback<bool> finite_;
   struct Copy {
     Buffer buffer;
     explicit operator bool() const { return buffer.bytes() > 0; }
