@@ -89,7 +89,7 @@ struct InitConfig {
 };
 
 struct RunConfig {
-  std::string backend = "auto";          // auto cpu cuda naive reference
+  std::string backend = "auto";          // auto cpu cuda cudnn naive reference
   int64 threads = 0;                     // 0: all there are
   std::string instruction_set = "auto";  // auto: the widest there is; kernels/simd/instruction_set.h
   bool tensorboard = false;              // event files beside run.h5

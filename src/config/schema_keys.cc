@@ -376,7 +376,7 @@ std::vector<ConfigKey> init_and_run_keys() {
        "implementation that computes; auto: the fastest there is",
        "",
        {},
-       {"auto", "cpu", "cuda", "naive", "reference"},
+       {"auto", "cpu", "cuda", "cudnn", "naive", "reference"},
        false},
       {.path = "run.instruction_set",
        .slot = run<&R::instruction_set>,
