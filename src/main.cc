@@ -137,7 +137,8 @@ class Commands {
         ->type_name("NAME");
   }
   void add_backend(CLI::App* sub) {
-    sub->add_option("--backend", a_.backend, "auto, cpu, cuda (a GPU), naive or reference (fp64)")->type_name("NAME");
+    sub->add_option("--backend", a_.backend, "auto, cpu, cuda (a GPU), naive or reference (fp64)")
+        ->type_name("NAME");
     sub->add_option("--threads", a_.threads, "0: all there are")->type_name("N")->check(within(0, 4096));
   }
 
