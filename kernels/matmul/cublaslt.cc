@@ -137,7 +137,7 @@ Preference preference_of(const MatMul& op) {
     check(cublaslt().matmul_preference_set_attribute(made, attribute, &value, sizeof value),
           "cublasLtMatmulPreferenceSetAttribute", op);
   };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64>(kProductWorkspace));
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64>(product_workspace(op)));
   // a sum over K that is cut is added up in f32 and in order, by a step of its own
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
          uint32{CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
@@ -202,7 +202,7 @@ void multiply_by_library(const MatMul& op, void* workspace, cudaStream_t stream)
   check(cublaslt().matmul(here.handle(), product.description.get(), &alpha, op.b.data(), product.first.get(),
                           op.a.data(), product.second.get(), &beta, op.c.data(), product.result.get(),
                           op.c.data(), product.result.get(), &product.algorithm, workspace,
-                          static_cast<size_t>(kProductWorkspace), stream),
+                          static_cast<size_t>(product_workspace(op)), stream),
         "cublasLtMatmul", op);
 }
 

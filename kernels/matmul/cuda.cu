@@ -53,7 +53,7 @@ void multiply_nothing(const Execution& execution, const MatMul& op) {
 }  // namespace
 
 int64 multiply_scratch(const MatMul& op) {
-  return kProductWorkspace + kWorkspaceAlignment +
+  return round_up(product_workspace(op), kWorkspaceAlignment) + kWorkspaceAlignment +
          (op.bias ? round_up(op.c.size(1) * int64{sizeof(float)}, 64) : 0);
 }
 
@@ -63,7 +63,8 @@ void multiply(Execution& execution, const MatMul& op, std::byte* scratch) {
   const auto address = static_cast<int64>(reinterpret_cast<uintptr_t>(scratch));
   std::byte* workspace = scratch + (round_up(address, kWorkspaceAlignment) - address);
   MatMul product = op;
-  product.bias = library_bias(execution, op, workspace + kProductWorkspace);
+  product.bias =
+      library_bias(execution, op, workspace + round_up(product_workspace(op), kWorkspaceAlignment));
   multiply_by_library(product, workspace, stream_of(execution));
 }
 
