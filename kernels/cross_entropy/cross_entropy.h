@@ -13,8 +13,7 @@ namespace fovea {
 /// sum(losses) come in the same pass: dhidden (N, C) overwritten, in hidden's dtype, bf16 by a gradient of
 /// the logits that is rounded to it (on a device dbias too); dweight (V, C) and dbias (V) f32 | f64 added to.
 /// Chunks of rows are fixed by the shape, so the bits do not depend on threads. A non-finite logit makes its
-/// row's loss NaN or infinite, no other's; so does a target beyond the vocabulary on a device, which cannot
-/// abort as the host does.
+/// row's loss NaN or infinite, no other's.
 struct LinearCrossEntropy {
   View hidden, weight, bias, targets;  // in
   View losses;                         // out

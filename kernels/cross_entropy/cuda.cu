@@ -87,47 +87,48 @@ __device__ inline Softmax over_own(const LossRows& p, const float* row) {
   return own;
 }
 
-/// The loss of each row; where Gradient is not void, a row of logits becomes that of the loss's scaled
-/// gradient by them. Bf16 gradients lie in the first half of what the row's logits took.
+/// A row's logits become the gradient of its scaled loss by them, or zeros where the row is ignored. Bf16
+/// gradients lie in the first half of what the logits took.
+template <class Gradient>
+__device__ inline void write_gradient(const LossRows& p, float* row, int target, const Softmax& all) {
+  auto* gradient = reinterpret_cast<Gradient*>(row);
+  const float scale = p.gradient_scale / all.sum;
+  for (int begin = 0; begin < p.V; begin += blockDim.x * kFour) {
+    const int v = begin + threadIdx.x * kFour;
+    Piece<kFour> x{};
+    if (v < p.V && target >= 0) {
+      x = load_piece<kFour>(row, v, p.V, true);
+      // forward: loss = lse(logits) - logits[target]; logits = softcap * tanh(raw / softcap), so dlogits/draw
+      // = 1 - (logits / softcap)^2
+#pragma unroll
+      for (int i = 0; i < kFour; ++i) {
+        const float tanh = p.softcap.tanh_of(x[i]);
+        const float logit = p.softcap.cap > 0 ? p.softcap.cap * tanh : x[i];
+        const float g = scale * exp_of(logit - all.most) - (v + i == target ? p.gradient_scale : 0.0f);
+        x[i] = g * (1 - tanh * tanh);
+      }
+    }
+    // Narrower gradients lie over logits that other threads have just read, and none that are still to be.
+    if constexpr (sizeof(Gradient) < sizeof(float)) __syncthreads();
+    if (v < p.V) store_piece(gradient, v, p.V, true, x);
+  }
+}
+
+/// The loss of each row; where Gradient is not void, gradients take the logits' place.
 template <class Gradient>
 __global__ void __launch_bounds__(kMostThreads) loss_rows(LossRows p) {
-  constexpr bool kHasGradient = !std::is_void_v<Gradient>;
   // The last rows first: the product has written them last, so that they are still in the cache.
   const int64 n = gridDim.x - 1 - blockIdx.x;
   float* row = p.logits + n * p.stride;
   const int target = p.targets[n];
-  const bool ignored = target == -1, known = target >= 0 && target < p.V;
+  if (target < -1 || target >= p.V) __trap();  // checked by whoever made the batch
+  const bool ignored = target == -1;
   // Read before any thread writes gradients over it: over_block has a barrier.
-  const float at_target = known ? p.softcap(row[target]) : 0.0f;
-  Softmax all = known ? over_own(p, row) : Softmax{};
-  all = over_block(all);
-  const float nan = __int_as_float(0x7fffffff);
+  const float at_target = ignored ? 0.0f : p.softcap(row[target]);
+  const Softmax all = over_block(ignored ? Softmax{} : over_own(p, row));
   // forward: loss = lse(logits) - logits[target]
-  if (threadIdx.x == 0) p.losses[n] = known ? logf(all.sum) + (all.most - at_target) : ignored ? 0.0f : nan;
-  if constexpr (kHasGradient) {
-    auto* gradient = reinterpret_cast<Gradient*>(row);
-    // forward: loss = lse(logits) - logits[target]; logits = softcap * tanh(raw / softcap), so dlogits/draw =
-    // 1 - (logits / softcap)^2
-    const float scale = known ? p.gradient_scale / all.sum : ignored ? 0.0f : nan;
-    for (int begin = 0; begin < p.V; begin += blockDim.x * kFour) {
-      const int v = begin + threadIdx.x * kFour;
-      Piece<kFour> x{};
-      if (v < p.V) {
-        x = load_piece<kFour>(row, v, p.V, true);
-#pragma unroll
-        for (int i = 0; i < kFour; ++i) {
-          const float tanh = p.softcap.tanh_of(x[i]);
-          const float logit = p.softcap.cap > 0 ? p.softcap.cap * tanh : x[i];
-          float g = known ? scale * exp_of(logit - all.most) : scale;
-          if (v + i == target) g -= p.gradient_scale;
-          x[i] = g * (1 - tanh * tanh);
-        }
-      }
-      // Narrower gradients lie over logits that other threads have just read, and none that are still to be.
-      if constexpr (sizeof(Gradient) < sizeof(float)) __syncthreads();
-      if (v < p.V) store_piece(gradient, v, p.V, true, x);
-    }
-  }
+  if (threadIdx.x == 0) p.losses[n] = ignored ? 0.0f : logf(all.sum) + (all.most - at_target);
+  if constexpr (!std::is_void_v<Gradient>) write_gradient<Gradient>(p, row, target, all);
 }
 
 /// logits (N, V) = softcap * tanh(logits / softcap), one block a row.
@@ -158,7 +159,11 @@ Chunk chunk_of(const LinearCrossEntropy& op, Range rows, float* logits) {
 /// Bytes that products over a chunk take.
 int64 products_scratch(const LinearCrossEntropy& op) {
   const Chunk chunk = chunk_of(op, {0, chunk_rows(op)}, nullptr);
-  return std::max(multiply_scratch(chunk.logits), op.dbias ? add_rows_scratch(chunk.dbias) : 0);
+  int64 bytes = multiply_scratch(chunk.logits);
+  if (op.dhidden) bytes = std::max(bytes, multiply_scratch(chunk.dhidden));
+  if (op.dweight) bytes = std::max(bytes, multiply_scratch(chunk.dweight));
+  if (op.dbias) bytes = std::max(bytes, add_rows_scratch(chunk.dbias));
+  return bytes;
 }
 
 void losses_of(Execution& execution, const LinearCrossEntropy& op, Range rows, float* logits) {
