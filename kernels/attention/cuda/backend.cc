@@ -47,7 +47,7 @@ class CudaAttention final : public AttentionBackend {
     (flash ? flash_forward : simple_forward)(execution, op);
   }
   void backward(Execution& execution, const AttentionBackward& op) const override {
-    const bool flash = may_use_tensor_cores(op.problem) &&
+    const bool flash = may_use_tensor_cores(op.problem) && flash_backward_fits(op.problem) &&
                        all_rows_of_16_bytes(op.q, op.k, op.v, op.out, op.dout, op.dq, op.dk, op.dv);
     (flash ? flash_backward : simple_backward)(execution, op);
   }

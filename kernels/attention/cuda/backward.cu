@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/device.h"
 #include "kernels/attention/cuda/backward_plan.h"
 #include "kernels/attention/cuda/backward_run.h"
 #include "kernels/attention/cuda/passes.h"
@@ -35,14 +36,24 @@ int64 BackwardPlan::bytes() const {
 }
 
 int64 flash_backward_bytes(const AttentionProblem& p) {
-  // Which of the two a call is is not known here.
-  return dispatch_backward(p.qk_dim, p.v_dim, [&]<class Shape>() {
-    return std::max(BackwardPlan::of<Shape>(p, false).bytes(), BackwardPlan::of<Shape>(p, true).bytes());
-  });
+  // Neither which device it will be is known here, nor whether a call accumulates.
+  int64 most = 0;
+  for (const int64 shared_bytes : {int64{99 * 1024}, kRoomyShared}) {
+    if (!backward_fits(p.qk_dim, p.v_dim, shared_bytes)) continue;
+    dispatch_backward(p.qk_dim, p.v_dim, shared_bytes, [&]<class Shape>() {
+      for (const bool accumulate : {false, true})
+        most = std::max(most, BackwardPlan::of<Shape>(p, accumulate).bytes());
+    });
+  }
+  return most;
+}
+
+bool flash_backward_fits(const AttentionProblem& p) {
+  return backward_fits(p.qk_dim, p.v_dim, require_device().shared_bytes);
 }
 
 void flash_backward(Execution& execution, const AttentionBackward& op) {
-  dispatch_backward(op.problem.qk_dim, op.problem.v_dim,
+  dispatch_backward(op.problem.qk_dim, op.problem.v_dim, require_device().shared_bytes,
                     [&]<class Shape>() { run_backward<Shape>(execution, op); });
 }
 

@@ -337,30 +337,26 @@ __device__ void BackwardBlock<T, Shape>::run() {
     commit_copies();
 
     // dq += ds k
+    const int64 dq_tile = int64{now.head} * x.queries.slots + q_slot + now.row / kM;
+    uint32* const counter = x.turns + dq_tile * Shape::kWarps + warp;
+    const uint32 turn = (sequence.keys_of(last_row).end - 1) / kN - keys_tile;
+    const uint32 turns = turns_over(counter);
     typename Dq::Sums dq;
     Dq::clear(dq);
     multiply<T, kN / 16, Dq>(dq, rows_as_a<Pairs>(Shape::kDs, of_dq.row, of_dq),
                              columns_as_b<Keys>(Shape::kK, of_dq.column, of_dq));
-    const int64 dq_tile = int64{now.head} * x.queries.slots + q_slot + now.row / kM;
     float* const dq_sums = x.dq + dq_tile * (kM * Shape::kQkDim) + threadIdx.x;
-    uint32* const counter = x.turns + dq_tile * Shape::kWarps + warp;
-    const uint32 turn = (sequence.keys_of(last_row).end - 1) / kN - keys_tile;
     if (turn == 0) {
       Dq::for_each(dq, [&](int e, float sum) { dq_sums[e * kThreads] = sum; });
     } else {
-      wait_for_turn(counter, turn);
+      wait_for_turn(counter, turn, turns);
       Dq::for_each(dq, [&](int e, float sum) { add_in_turn(dq_sums + e * kThreads, sum); });
     }
 
-    // dk += ds^T q, and in the middle of it dq has arrived
-    constexpr int kHalf = kM / 32;
-    const auto ds_as_a = columns_as_a<Pairs>(Shape::kDs, of_dk.row, of_dk);
-    const auto q_as_b = columns_as_b<Queries>(q_offset(n), of_dk.column, of_dk);
-    multiply<T, kHalf, Dk>(dk, ds_as_a, q_as_b);
+    // dk += ds^T q; meanwhile what was added arrives
+    multiply<T, kM / 16, Dk>(dk, columns_as_a<Pairs>(Shape::kDs, of_dk.row, of_dk),
+                             columns_as_b<Queries>(q_offset(n), of_dk.column, of_dk));
     end_turn(counter, turn);
-    multiply<T, kHalf, Dk>(
-        dk, [&](int i, int step, uint32(&to)[4]) { ds_as_a(i, step + kHalf, to); },
-        [&](int j, int step, uint32(&to)[4]) { q_as_b(j, step + kHalf, to); });
     if constexpr (!Shape::kTwoQueryTiles) {
       __syncthreads();
       if (n + 1 < steps) copy_queries(n + 1);

@@ -11,6 +11,8 @@ namespace fovea::cuda {
 int64 flash_forward_bytes(const AttentionProblem& problem);
 void flash_forward(Execution& execution, const AttentionForward& op);
 int64 flash_backward_bytes(const AttentionProblem& problem);
+/// Whether the device has shared memory enough for heads of these sizes.
+bool flash_backward_fits(const AttentionProblem& problem);
 void flash_backward(Execution& execution, const AttentionBackward& op);
 
 /// Any dtype but f64, head size, stride and alignment; correct everywhere, fast nowhere.

@@ -7,14 +7,18 @@
 
 namespace fovea::cuda {
 
-/// Returns to all lanes once the turns before this one are over, and what was written in them is seen.
-/// Whoever has one of them must be running already.
-__device__ inline void wait_for_turn(const uint32* counter, uint32 turn) {
+/// How many turns are over by now: asked for ahead of wait_for_turn, so that nobody waits for the answer.
+__device__ inline uint32 turns_over(const uint32* counter) {
+  uint32 turns;
+  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(turns) : "l"(counter) : "memory");
+  return turns;
+}
+
+/// Returns to all lanes once the turns before this one are over, and what was written in them is seen. `over`
+/// is what turns_over() said before. Whoever has one of these turns must be running already.
+__device__ inline void wait_for_turn(const uint32* counter, uint32 turn, uint32 over) {
   if (threadIdx.x % kWarp == 0) {
-    uint32 now = 0;
-    do {
-      asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
-    } while (now != turn);
+    while (over != turn) over = turns_over(counter);
     asm volatile("fence.acq_rel.gpu;" ::: "memory");
   }
   __syncwarp();

@@ -247,6 +247,28 @@ inline void add_scores(std::vector<AttentionCase>& cases) {
                    .accumulate = true});
 }
 
+/// Several tiles of every size that kernels of wide heads cut.
+inline void add_wide_heads(std::vector<AttentionCase>& cases) {
+  cases.push_back({.name = "tiles_32", .problem = attention_problem(200, 300, 4, 1, 32), .gain = 2});
+  cases.push_back({.name = "tiles_64", .problem = attention_problem(300, 290, 2, 1, 64, causal_mask())});
+  cases.push_back(with({.name = "tiles_96",
+                        .problem = attention_problem(130, 200, 2, 2, 96, {.left = 70, .right = 40}),
+                        .sink = true,
+                        .accumulate = true},
+                       [](AttentionCase& c) { c.problem.softcap = 3; }));
+  cases.push_back(
+      {.name = "tiles_128",
+       .problem = attention_problem(260, 270, 2, 1, 128,
+                                    document_mask({0, 1, 1, 140, 150, 260}, {0, 9, 30, 130, 131, 270})),
+       .sink = true});
+  cases.push_back(with({.name = "tiles_192_128",
+                        .problem = attention_problem(140, 150, 4, 2, 192, causal_mask()),
+                        .accumulate = true},
+                       [](AttentionCase& c) { c.problem.v_dim = 128; }));
+  cases.push_back({.name = "tiles_192", .problem = attention_problem(70, 140, 2, 1, 192, causal_mask())});
+  cases.push_back({.name = "tiles_256", .problem = attention_problem(130, 140, 2, 1, 256), .sink = true});
+}
+
 }  // namespace attention_case_parts
 
 /// The whole table, in f32; the error rule makes every case one of bf16 and f16 too.
@@ -257,6 +279,7 @@ inline std::vector<AttentionCase> attention_cases() {
   attention_case_parts::add_heads(cases);
   attention_case_parts::add_masks(cases);
   attention_case_parts::add_scores(cases);
+  attention_case_parts::add_wide_heads(cases);
   return cases;
 }
 
