@@ -82,13 +82,18 @@ TEST_P(Golden, HoldsValuesOfTheDType) {
   }
 }
 
+/// Those of the host, or the one that FOVEA_TEST_BACKEND names: the program runs once more for the device.
+std::vector<Backend> backends() {
+  if (const char* name = std::getenv("FOVEA_TEST_BACKEND")) return {backend_named(name)};
+  return {Backend::reference, Backend::naive, Backend::cpu};
+}
+
 std::string name_of_golden(const testing::TestParamInfo<Golden::ParamType>& instance) {
   return std::get<0>(instance.param).stem().string() + "_" +
          std::string(name_of(std::get<1>(instance.param)));
 }
 INSTANTIATE_TEST_SUITE_P(Every, Golden,
-                         testing::Combine(testing::ValuesIn(golden_files()),
-                                          testing::Values(Backend::reference, Backend::naive, Backend::cpu)),
+                         testing::Combine(testing::ValuesIn(golden_files()), testing::ValuesIn(backends())),
                          name_of_golden);
 
 TEST(GoldenFiles, AreAllThere) { EXPECT_EQ(golden_files().size(), 27u); }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 
 #include "convert/safetensors.h"
@@ -85,13 +86,18 @@ TEST_P(Scores, AreThoseOfTransformers) {
   for (const std::string& tensor : tensors) expect_within(answer, reference, "grads/" + tensor, kGradients);
 }
 
+/// Those of the host, or the one that FOVEA_TEST_BACKEND names: the program runs once more for the device.
+std::vector<Backend> backends() {
+  if (const char* name = std::getenv("FOVEA_TEST_BACKEND")) return {backend_named(name)};
+  return {Backend::reference, Backend::naive, Backend::cpu};
+}
+
 std::string name_of_test(const std::string& model, Backend backend) {
   return model + "_" + std::string(name_of(backend));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Scores,
-                         testing::Combine(testing::ValuesIn(kModels),
-                                          testing::Values(Backend::cpu, Backend::naive, Backend::reference)),
+                         testing::Combine(testing::ValuesIn(kModels), testing::ValuesIn(backends())),
                          [](const auto& test) {
                            return name_of_test(std::get<0>(test.param), std::get<1>(test.param));
                          });
