@@ -180,7 +180,7 @@ ExitCode selftest(const std::string& name, int threads) {
     backends = {backend_named(name)};
   else if (find_device().device)
     backends.push_back(Backend::cuda);
-  if (backends.back() == Backend::cuda) require_device();
+  if (device_of(backends.back()) == Device::cuda) require_device();
   int64 failures = 0, checks = 0;
   for (const Backend backend : backends) {
     fmt::print("{}: {}\n", name_of(backend), attention_backend(backend).description());
