@@ -69,8 +69,8 @@ class DeviceQueue {
 
  private:
   void* handle_ = nullptr;
-  void* slots_ = nullptr;  // pinned
-  int64 used_slots_ = 0;
+  [[maybe_unused]] void* slots_ = nullptr;  // pinned
+  [[maybe_unused]] int64 used_slots_ = 0;
   std::vector<void*> events_;
   size_t marks_ = 0;
 };

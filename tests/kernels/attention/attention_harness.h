@@ -147,7 +147,7 @@ class Judge {
     // The plain implementation is its own measure elsewhere; here a few roundings of scores and
     // probabilities, and what a sum over rows may gather where its terms cancel.
     if (backend == Backend::naive)
-      rule.low_error = 2 * harness::epsilon_of(dtype_) * std::max(1.0, rule.most_lse) *
+      rule.low_error = 3 * harness::epsilon_of(dtype_) * std::max(1.0, rule.most_lse) *
                        std::max(summed_, most_of(expected_[i]));
     // Of a handful of numbers the plain implementation may by luck get all right; every one is two roundings
     // off. Where few pairs are visible, all numbers of an answer share the roundings of a handful of scores
