@@ -122,7 +122,7 @@ RC_GTEST_PROP(AttentionProperty, EveryBackendKeepsTheErrorRule, ()) {
   const AttentionCase c = any_case();
   const DType dtype = *rc::gen::element(DType::f32, DType::bf16, DType::f16);
   const Judge judge(c, dtype, *rc::gen::arbitrary<uint32>());
-  for (const Backend backend : backends_under_test())
+  for (const Backend backend : harness::backends_under_test())
     RC_ASSERT(fmt::format("{} {}", name_of(backend), judge.verdict(backend)) ==
               fmt::format("{} ", name_of(backend)));
 }
@@ -131,7 +131,7 @@ RC_GTEST_PROP(AttentionProperty, AWindowPastEveryKeyIsNone, ()) {
   AttentionCase c = any_case(), unbounded = c;
   c.problem.mask.left = c.problem.q_len + c.problem.kv_len + 100 + *rc::gen::inRange<int64>(0, 5);
   unbounded.problem.mask.left = -1;
-  for (const Backend backend : backends_under_test())
+  for (const Backend backend : harness::backends_under_test())
     RC_ASSERT(harness::run(attention_call(c, DType::f32), backend)[kOut].bits() ==
               harness::run(attention_call(unbounded, DType::f32), backend)[kOut].bits());
 }
