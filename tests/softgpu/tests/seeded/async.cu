@@ -14,7 +14,8 @@ __device__ uint32_t shared_address(const void* pointer) {
 }
 // 16 bytes, of which `bytes` come from memory and the rest are zeros.
 __device__ void copy_async(void* to, const void* from, int bytes = 16) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(bytes)
                : "memory");
 }
 __device__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -131,13 +132,14 @@ bool run_matrix_of_some(bool bug) {
 }  // namespace
 
 std::vector<Case> async_cases() {
-  return {{"short_wait_group", "pending copy", run_pipeline<Pipeline::short_wait>},
-          {"no_wait_for_copies", "pending copy", run_pipeline<Pipeline::no_wait>},
-          {"missing_barrier_after_wait", "pending copy|race", run_pipeline<Pipeline::no_barrier_after_wait>},
-          {"stage_refilled_while_read", "pending copy|race", run_pipeline<Pipeline::no_barrier_before_refill>},
-          {"tail_of_copies_without_size", "out of bounds", run_tail_copy},
-          {"ldmatrix_row_misaligned", "misaligned", run_matrix_rows},
-          {"ldmatrix_of_some_lanes", "inactive lane", run_matrix_of_some}};
+  return {
+      {"short_wait_group", "pending copy", run_pipeline<Pipeline::short_wait>},
+      {"no_wait_for_copies", "pending copy", run_pipeline<Pipeline::no_wait>},
+      {"missing_barrier_after_wait", "pending copy|race", run_pipeline<Pipeline::no_barrier_after_wait>},
+      {"stage_refilled_while_read", "pending copy|race", run_pipeline<Pipeline::no_barrier_before_refill>},
+      {"tail_of_copies_without_size", "out of bounds", run_tail_copy},
+      {"ldmatrix_row_misaligned", "misaligned", run_matrix_rows},
+      {"ldmatrix_of_some_lanes", "inactive lane", run_matrix_of_some}};
 }
 
 }  // namespace seeded

@@ -39,7 +39,8 @@ bool run_write_past_end(bool bug) {
   return to.values() == std::vector<float>(kCount, 1.0f);
 }
 
-// 128 rows of a batch of many: the product of row and stride does not fit in 32 bits (FlashAttention #1500, #2611).
+// 128 rows of a batch of many: the product of row and stride does not fit in 32 bits (FlashAttention #1500,
+// #2611).
 template <bool Bug>
 __global__ void far_row(uint8_t* out, int row, int stride) {
   const int64_t index = Bug ? static_cast<int64_t>(row * stride) : static_cast<int64_t>(row) * stride;
@@ -51,7 +52,8 @@ bool run_far_row(bool bug) {
   const Buffer<uint8_t> to(static_cast<size_t>(kStride) * kRows);
   SEEDED_LAUNCH(far_row, bug, 1, kThreads, 0, to.data(), kRows - 1, kStride);
   uint8_t got = 0;
-  cudaMemcpy(&got, to.data() + static_cast<size_t>(kRows - 1) * kStride + kThreads - 1, 1, cudaMemcpyDeviceToHost);
+  cudaMemcpy(&got, to.data() + static_cast<size_t>(kRows - 1) * kStride + kThreads - 1, 1,
+             cudaMemcpyDeviceToHost);
   return got == 1;
 }
 
@@ -133,7 +135,8 @@ bool run_overlapping_rows(bool bug) {
   return to.values() == std::vector<float>(64, 1.0f);
 }
 
-// Gradients take the logits' place while another thread still reads the target's logit (llm.c, fused_classifier).
+// Gradients take the logits' place while another thread still reads the target's logit (llm.c,
+// fused_classifier).
 template <bool Bug>
 __global__ void classifier(float* logits, float* loss, int target) {
   const float mine = logits[threadIdx.x];

@@ -49,8 +49,8 @@ bool run_sum_tiles(bool bug) {
   return to.values() == std::vector<float>(kThreads, 4.0f * kThreads);
 }
 
-// Two block reductions through the same scratch: the second starts before all have read the first one's result
-// (FlashAttention's and many softmax kernels' classic).
+// Two block reductions through the same scratch: the second starts before all have read the first one's
+// result (FlashAttention's and many softmax kernels' classic).
 template <bool Bug>
 __global__ void two_reductions(const float* in, float* out) {
   __shared__ float part[kThreads / 32];
@@ -73,8 +73,8 @@ bool run_two_reductions(bool bug) {
   return to.values() == std::vector<float>(kThreads, 1.0f);
 }
 
-// The epilogue puts its result through shared memory that slower warps still read, which shows only when warps have
-// uneven work (tile-ai/TileOPs #1633).
+// The epilogue puts its result through shared memory that slower warps still read, which shows only when
+// warps have uneven work (tile-ai/TileOPs #1633).
 template <bool Bug>
 __global__ void uneven_epilogue(const float* in, float* out) {
   __shared__ float tile[kThreads];
@@ -117,8 +117,8 @@ bool run_transpose(bool bug) {
   return true;
 }
 
-// V's tile lies behind K's in dynamic shared memory, and its offset is counted in bytes, not in elements: what is read
-// was never written.
+// V's tile lies behind K's in dynamic shared memory, and its offset is counted in bytes, not in elements:
+// what is read was never written.
 template <bool Bug>
 __global__ void second_tile(const float* in, float* out) {
   extern __shared__ float pool[];

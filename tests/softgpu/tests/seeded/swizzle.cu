@@ -1,5 +1,5 @@
-// A tile of 64 x 64 halves whose rows are read by ldmatrix: results are right with and without the swizzle, and only the
-// count of wavefronts tells.
+// A tile of 64 x 64 halves whose rows are read by ldmatrix: results are right with and without the swizzle,
+// and only the count of wavefronts tells.
 
 #include <cstdint>
 
@@ -42,7 +42,8 @@ __global__ void tile_through_shared_memory(const uint4* in, uint32_t* out) {
 
 bool run_swizzle(bool bug) {
   const Buffer<uint32_t> from(std::vector<uint32_t>(kRows * kRowBytes / 4, 1)), to(32);
-  SEEDED_LAUNCH(tile_through_shared_memory, bug, 1, 32, 0, reinterpret_cast<const uint4*>(from.data()), to.data());
+  SEEDED_LAUNCH(tile_through_shared_memory, bug, 1, 32, 0, reinterpret_cast<const uint4*>(from.data()),
+                to.data());
   return to.values() == std::vector<uint32_t>(32, 64);
 }
 
