@@ -406,7 +406,10 @@ ExitCode Scheduler::run() {
 
 ExitCode run_study(const StudyPlan& plan, const StudyOptions& options) {
   // What the machine lacks is said before anything is begun.
-  for (const PlannedRun& run : plan.runs) instruction_set_named(run.config.run.instruction_set);
+  for (const PlannedRun& run : plan.runs) {
+    instruction_set_named(run.config.run.instruction_set);
+    if (device_of(backend_named(run.config.run.backend)) == Device::cuda) require_device();
+  }
   return Scheduler(plan, options).run();
 }
 

@@ -74,6 +74,8 @@ class Usage(ProgramTest):
             self.assertIn("naive", line, "it names those there are")
             self.assertIn("CUDA", self.refused(UNAVAILABLE, *words, "--backend", "cuda"))
             self.assertRegex(self.refused(UNAVAILABLE, *words, "--backend", "cudnn"), "CUDA|cuDNN")
+        self.assertIn("CUDA", self.refused(UNAVAILABLE, "run", "tiny.toml", "run.backend=cuda", "--out", "r"))
+        self.assertFalse((self.folder / "r").exists())
         self.assertIn("CUDA", self.refused(UNAVAILABLE, "score", GOLDEN / "models/gpt2", "--tokens",
                                            GOLDEN / "models/gpt2/reference.h5", "--out", "o.h5", "--backend", "cuda"))
 

@@ -1,8 +1,13 @@
 #include "core/device.h"
 
 #include <cuda_runtime_api.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <mutex>
 #include <unordered_map>
 
@@ -19,35 +24,78 @@ namespace {
 
 constexpr int kOldestMajor = 8;  // compute capability: bf16, cp.async
 
-DeviceSearch search() {
+/// What one process tells another of its search.
+struct Answer {
+  bool found = false;
+  int major = 0, minor = 0, multiprocessors = 0;
+  int64 memory_bytes = 0, shared_bytes = 0;
+  std::array<char, 512> words{};  ///< the name, or why there is none
+
+  void say(const std::string& text) { text.copy(words.data(), words.size() - 1); }
+};
+
+Answer search() {
+  Answer answer;
   int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorInsufficientDriver)
-    return {std::nullopt,
-            "no NVIDIA driver that this CUDA runtime knows was found (nvidia-smi shows the driver's)"};
-  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-    return {std::nullopt,
-            "no NVIDIA GPU is visible (nvidia-smi lists them, CUDA_VISIBLE_DEVICES hides them)"};
-  if (error != cudaSuccess)
-    return {std::nullopt, fmt::format("cudaGetDeviceCount says \"{}\"", cudaGetErrorString(error))};
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties of device 0");
-  DeviceInfo info{properties.name,
-                  properties.major,
-                  properties.minor,
-                  properties.multiProcessorCount,
-                  static_cast<int64>(properties.totalGlobalMem),
-                  static_cast<int64>(properties.sharedMemPerBlockOptin)};
-  if (info.major < kOldestMajor)
-    return {std::nullopt, fmt::format("{} has compute capability {}.{}, the kernels need {}.0 or later",
-                                      info.name, info.major, info.minor, kOldestMajor)};
-  return {info, {}};
+  cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) error = cudaGetDeviceProperties(&properties, 0);
+  if (error == cudaErrorInsufficientDriver) {
+    answer.say("no NVIDIA driver that this CUDA runtime knows was found (nvidia-smi shows the driver's)");
+  } else if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) {
+    answer.say("no NVIDIA GPU is visible (nvidia-smi lists them, CUDA_VISIBLE_DEVICES hides them)");
+  } else if (error != cudaSuccess) {
+    answer.say(fmt::format("CUDA says \"{}\"", cudaGetErrorString(error)));
+  } else if (properties.major < kOldestMajor) {
+    answer.say(fmt::format("{} has compute capability {}.{}, the kernels need {}.0 or later", properties.name,
+                           properties.major, properties.minor, kOldestMajor));
+  } else {
+    answer = {true,
+              properties.major,
+              properties.minor,
+              properties.multiProcessorCount,
+              static_cast<int64>(properties.totalGlobalMem),
+              static_cast<int64>(properties.sharedMemPerBlockOptin),
+              {}};
+    answer.say(properties.name);
+  }
+  return answer;
+}
+
+// CUDA cannot be used in the child of a process that has started it, and runs of a study are children: so who
+// only asks asks in a child.
+Answer search_apart() {
+  std::array<int, 2> ends;
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return search();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const Answer answer = search();
+    ::_exit(::write(ends[1], &answer, sizeof answer) == sizeof answer ? 0 : 1);
+  }
+  ::close(ends[1]);
+  Answer answer;
+  ssize_t got = 0;
+  while (child > 0 && (got = ::read(ends[0], &answer, sizeof answer)) < 0 && errno == EINTR) continue;
+  ::close(ends[0]);
+  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  if (child < 0) return search();
+  if (got == sizeof answer) return answer;
+  Answer broken;
+  broken.say("the process that looked for one broke down: nvidia-smi may say why");
+  return broken;
+}
+
+DeviceSearch described(const Answer& answer) {
+  if (!answer.found) return {std::nullopt, answer.words.data()};
+  return {DeviceInfo{answer.words.data(), answer.major, answer.minor, answer.multiprocessors,
+                     answer.memory_bytes, answer.shared_bytes},
+          {}};
 }
 
 }  // namespace
 
 const DeviceSearch& find_device() {
-  static const DeviceSearch found = search();
+  static const DeviceSearch found = described(search_apart());
   return found;
 }
 
