@@ -124,6 +124,33 @@ TEST(Device, CheckpointsGoBothWays) {
   }
 }
 
+// Once the state is known to be finite nobody waits before the update: what overflows has to be held back
+// where it is computed.
+TEST(Device, AStepThatOverflowsWritesNothing) {
+  SmallRun run;
+  run.config.train.lr = 1e15;  // scores overflow, weights and moments do not
+  run.config.train.schedule = "constant";
+  const Dataset dataset = run.dataset();
+  for (const Backend backend : {Backend::cpu, Backend::cuda}) {
+    Trainer trainer(run.config, dataset, backend, 1);
+    trainer.initialise_weights();
+    // Whoever asks for the state makes the trainer look at it: once, before.
+    const View weights = trainer.state().weights(), moment = trainer.state().moment2();
+    const auto state = [&] { return bits(HostCopy(weights)) + bits(HostCopy(moment)); };
+    std::string before;
+    const std::string line = error_of(
+        [&] {
+          while (trainer.steps_done() < trainer.total_steps()) {
+            before = state();
+            trainer.step();
+          }
+        },
+        ExitCode::failed);
+    EXPECT_GT(trainer.steps_done(), 0) << line;  // the first step looks
+    EXPECT_TRUE(state() == before) << name_of(backend) << ": " << line;
+  }
+}
+
 // The host learns at the end of a step that it came to nothing finite; the step has then changed nothing, and
 // is run again to say where.
 TEST(Device, WhatIsNotFiniteIsNamedAndChangesNothing) {
