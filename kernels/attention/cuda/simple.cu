@@ -44,6 +44,27 @@ __device__ Rows<T> rows_of(const DeviceTensor& x, int batch, int first, int head
   return {x.at<const T>(batch, first + rows.begin, head), x.row, rows.end - rows.begin, dim};
 }
 
+/// Which of its block's queries a thread works on, with kLanes - 1 others, and what is to be seen.
+struct OwnQuery {
+  int lane, i;    ///< among those that share the query; the query's row
+  Interval own;   ///< the block's queries
+  bool there;     ///< whether there is such a query
+  Interval seen;  ///< keys that it sees
+  Interval all;   ///< keys that some query of the block sees
+};
+__device__ OwnQuery own_query(const Place& at) {
+  const DeviceSequence& s = at.sequence;
+  const int thread = static_cast<int>(threadIdx.x), i = at.row + thread / kLanes;
+  const int last = min(at.row + kOwn, s.q_len) - 1;
+  const bool there = i <= last;
+  return {thread % kLanes,
+          i,
+          {at.row, last + 1},
+          there,
+          there ? s.keys_of(i) : Interval{},
+          {s.keys_of(at.row).begin, s.keys_of(last).end}};
+}
+
 template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads, 4) forward_kernel(ForwardArguments x) {
   __shared__ DotStage dots;
@@ -51,18 +72,13 @@ __global__ void __launch_bounds__(kThreads, 4) forward_kernel(ForwardArguments x
   const DeviceProblem& p = x.problem;
   const Place at(p, x.queries, x.chunks);
   const DeviceSequence& s = at.sequence;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int last = min(at.row + kOwn, s.q_len) - 1;
-  const int i = at.row + static_cast<int>(threadIdx.x) / kLanes;
-  const bool there = i <= last;
-  const Interval seen = there ? s.keys_of(i) : Interval{};
-  const Rows<T> q = rows_of<T>(x.q, s.batch, s.q_first, at.head, {at.row, last + 1}, p.qk_dim);
+  const auto [lane, i, own, there, seen, all] = own_query(at);
+  const Rows<T> q = rows_of<T>(x.q, s.batch, s.q_first, at.head, own, p.qk_dim);
   const int kv_head = at.head / p.group, from = at.chunk * Columns;
 
   float most = x.sink ? x.sink[at.head] : -kInfinity;
   float sum = lane == 0 && most != -kInfinity ? 1.0f : 0.0f;  // of exp(s - most), this lane's share
   float out[Columns / kLanes] = {};
-  const Interval all{s.keys_of(at.row).begin, s.keys_of(last).end};
   for (int key = all.begin; key < all.end; key += kOthers) {
     const Interval keys{key, min(key + kOthers, s.k_len)};
     float dot[kEach], probability[kEach];
@@ -103,12 +119,7 @@ __global__ void __launch_bounds__(kThreads, 4) dq_kernel(BackwardArguments x) {
   const DeviceProblem& p = x.problem;
   const Place at(p, x.own, x.chunks);
   const DeviceSequence& s = at.sequence;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int last = min(at.row + kOwn, s.q_len) - 1;
-  const int i = at.row + static_cast<int>(threadIdx.x) / kLanes;
-  const bool there = i <= last;
-  const Interval seen = there ? s.keys_of(i) : Interval{};
-  const Interval own{at.row, last + 1};
+  const auto [lane, i, own, there, seen, all] = own_query(at);
   const Rows<T> q = rows_of<T>(x.q, s.batch, s.q_first, at.head, own, p.qk_dim);
   const Rows<T> dout = rows_of<T>(x.dout, s.batch, s.q_first, at.head, own, p.v_dim);
   const int kv_head = at.head / p.group, from = at.chunk * Columns;
@@ -117,7 +128,6 @@ __global__ void __launch_bounds__(kThreads, 4) dq_kernel(BackwardArguments x) {
   const float lse = x.statistics.lse[statistics], delta = x.statistics.delta[statistics];
 
   float dq[Columns / kLanes] = {};
-  const Interval all{s.keys_of(at.row).begin, s.keys_of(last).end};
   for (int key = all.begin; key < all.end; key += kOthers) {
     const Interval keys{key, min(key + kOthers, s.k_len)};
     const Rows<T> k = rows_of<T>(x.k, s.batch, s.k_first, kv_head, keys, p.qk_dim);
