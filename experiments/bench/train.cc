@@ -1,23 +1,27 @@
 // Steps of training as models are trained: tokens per second, and the share of what this machine's products
 // and memory allow.
 //
-//   fovea-bench-train [--threads=N] [Google Benchmark's own options]
+//   fovea-bench-train [--threads=N] [--backend=cpu|cuda|cudnn] [Google Benchmark's own options]
 //
 // The bound of a step is (6 x parameters + attention) FLOPs at the rate of one large product of the library,
-// and the optimizer's bytes at the rate of a plain read, both measured here on the same threads. Tokens are
-// random. On one thread the time is the processor's, so that a busy machine does not show.
+// and the optimizer's bytes at the rate of a plain read, both measured here on the same threads; on a device,
+// of its library's product and a copy. MFU is those FLOPs in a step's time over the product's rate. Tokens
+// are random. On one thread the time is the processor's, so that a busy machine does not show.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "core/error.h"
 #include "core/random.h"
 #include "data/dataset.h"
 #include "kernels/attention/attention.h"
@@ -38,6 +42,19 @@ constexpr Shape kShapes[] = {
     {"llama", 6, 384, 6, 6, 256, 16, 256},   {"llama", 4, 128, 4, 4, 256, 12, 64},
     {"llama", 4, 256, 8, 8, 256, 16, 256},   {"llama", 4, 256, 8, 4, 256, 16, 256},
     {"llama", 4, 256, 8, 1, 256, 16, 256},
+};
+// What fills a device; the context of GPT-2 as it was trained.
+constexpr Shape kDeviceShapes[] = {
+    {"gpt2", 12, 768, 12, 12, 50257, 32, 1024},
+    {"gpt2", 24, 1024, 16, 16, 50257, 16, 1024},
+    {"llama", 12, 768, 12, 4, 32000, 32, 1024},
+    {"llama", 16, 2048, 16, 4, 32000, 4, 2048},
+};
+
+struct Options {
+  int threads = 1;
+  Backend backend = Backend::cpu;
+  bool on_device() const { return device_of(backend) == Device::cuda; }
 };
 
 /// As the peer's: tests/peers/train_step.py.
@@ -100,88 +117,115 @@ struct Limits {
   double f32 = 0, bf16 = 0, bandwidth = 0;
 };
 
-/// The least seconds of a step.
-double bound(const Shape& s, const TrainingPlan& plan, const Limits& limits) {
-  const bool narrow = plan.precision.compute == DType::bf16;
+/// 6 per parameter and token, and attention's visible pairs.
+double flops_of_step(const Shape& s, const TrainingPlan& plan) {
   AttentionProblem p{.batch = s.batch, .q_len = s.length, .kv_len = s.length};
   p.q_heads = s.heads;
   p.kv_heads = s.kv_heads;
   p.qk_dim = p.v_dim = s.width / s.heads;
   p.mask = causal_mask();
-  const auto parameters = static_cast<double>(plan.parameters);
   const double attention = attention_flops(p, Pass::forward) + attention_flops(p, Pass::backward);
-  const double flops =
-      6 * parameters * static_cast<double>(s.batch * s.length) + static_cast<double>(s.layers) * attention;
+  return 6 * static_cast<double>(plan.parameters) * static_cast<double>(s.batch * s.length) +
+         static_cast<double>(s.layers) * attention;
+}
+
+/// The least seconds of a step.
+double bound(const Shape& s, const TrainingPlan& plan, const Limits& limits) {
+  const bool narrow = plan.precision.compute == DType::bf16;
+  const auto parameters = static_cast<double>(plan.parameters);
   // AdamW reads gradient, weight and moments, writes the latter three, and a copy in bf16.
   const double bytes = parameters * (7 * 4 + (narrow ? 2 : 0));
-  return flops / (narrow ? limits.bf16 : limits.f32) + bytes / limits.bandwidth;
+  return flops_of_step(s, plan) / (narrow ? limits.bf16 : limits.f32) + bytes / limits.bandwidth;
 }
 
 void run(benchmark::State& state, const Shape& s, std::string_view precision, const Folder& folder,
-         int threads, const Limits& limits) {
+         const Options& options, const Limits& limits) {
   const Config config = config_of(s, precision, folder);
   const Dataset dataset = open_dataset(config.data, s.length);
-  Trainer trainer(config, dataset, Backend::cpu, threads);
+  Trainer trainer(config, dataset, options.backend, options.threads);
   trainer.initialise_weights();
-  trainer.step();
+  // The first steps load libraries and choose algorithms.
+  for (int warm = 0; warm < (options.on_device() ? 3 : 1); ++warm) trainer.step();
   for (auto _ : state) trainer.step();
   using benchmark::Counter;
   const auto steps = static_cast<double>(state.iterations());
   const double tokens = steps * static_cast<double>(s.batch * s.length);
   state.counters["tokens/s"] = Counter(tokens, Counter::kIsRate);
   state.counters["of_bound"] = Counter(steps * bound(s, trainer.plan(), limits), Counter::kIsRate);
+  state.counters["FLOP/s"] = Counter(steps * flops_of_step(s, trainer.plan()), Counter::kIsRate);
   state.counters["memory"] =
       Counter(static_cast<double>(trainer.plan().predicted_bytes()), Counter::kDefaults, Counter::kIs1024);
 }
 
-void add_benchmarks(const Folder& folder, int threads, const Limits& limits) {
+void add_benchmarks(const Folder& folder, const Options& options, const Limits& limits) {
+  const std::span<const Shape> shapes =
+      options.on_device() ? std::span<const Shape>(kDeviceShapes) : std::span<const Shape>(kShapes);
   for (const std::string_view precision : {"f32", "bf16"})
-    for (const Shape& s : kShapes) {
+    for (const Shape& s : shapes) {
       const std::string name = name_of(s, precision);
       auto* benchmark = benchmark::RegisterBenchmark(
-          name.c_str(), [&folder, &s, precision, threads, limits](benchmark::State& state) {
-            run(state, s, precision, folder, threads, limits);
+          name.c_str(), [&folder, &s, precision, options, limits](benchmark::State& state) {
+            run(state, s, precision, folder, options, limits);
           });
       benchmark->Unit(benchmark::kMillisecond);
-      if (threads == 1)
+      if (options.threads == 1 && !options.on_device())
         benchmark->MeasureProcessCPUTime();
       else
         benchmark->UseRealTime();
     }
 }
 
-/// Takes --threads=N out of the arguments.
-int take_threads(int& argc, char** argv) {
-  constexpr std::string_view kFlag = "--threads=";
-  int threads = 1, kept = 1;
+/// Takes --threads=N and --backend=NAME out of the arguments.
+Options take_options(int& argc, char** argv) {
+  constexpr std::string_view kThreads = "--threads=", kBackend = "--backend=";
+  Options options;
+  int kept = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (argument.starts_with(kFlag))
-      std::from_chars(argument.data() + kFlag.size(), argument.data() + argument.size(), threads);
+    if (argument.starts_with(kThreads))
+      std::from_chars(argument.data() + kThreads.size(), argument.data() + argument.size(), options.threads);
+    else if (argument.starts_with(kBackend))
+      options.backend = backend_named(argument.substr(kBackend.size()));
     else
       argv[kept++] = argv[i];
   }
   argc = kept;
-  return threads < 1 ? 1 : threads;
+  options.threads = std::max(options.threads, 1);
+  return options;
+}
+
+Limits measured_limits(const Options& options) {
+  if (options.on_device())
+    return {measured_device_product_flops(DType::f32), measured_device_product_flops(DType::bf16),
+            measured_device_bandwidth()};
+  return {measured_product_flops(DType::f32, options.threads),
+          measured_product_flops(DType::bf16, options.threads), measured_read_bandwidth(options.threads)};
+}
+
+int run_benchmarks(int argc, char** argv) {
+  const Options options = take_options(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return static_cast<int>(ExitCode::usage);
+  const Limits limits = measured_limits(options);
+  benchmark::AddCustomContext(
+      "bound", fmt::format("products {:.1f} GFLOP/s in f32, {:.1f} in bf16; memory {:.1f} GB/s",
+                           limits.f32 * 1e-9, limits.bf16 * 1e-9, limits.bandwidth * 1e-9));
+  benchmark::AddCustomContext("threads", fmt::format("{}", options.threads));
+  benchmark::AddCustomContext("backend", std::string(name_of(options.backend)));
+  const Folder folder;
+  add_benchmarks(folder, options, limits);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
 }
 
 }  // namespace
 }  // namespace fovea
 
 int main(int argc, char** argv) {
-  using fovea::DType;
-  const int threads = fovea::take_threads(argc, argv);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  const fovea::Limits limits{fovea::measured_product_flops(DType::f32, threads),
-                             fovea::measured_product_flops(DType::bf16, threads),
-                             fovea::measured_read_bandwidth(threads)};
-  benchmark::AddCustomContext(
-      "bound", fmt::format("products {:.1f} GFLOP/s in f32, {:.1f} in bf16; memory {:.1f} GB/s",
-                           limits.f32 * 1e-9, limits.bf16 * 1e-9, limits.bandwidth * 1e-9));
-  benchmark::AddCustomContext("threads", fmt::format("{}", threads));
-  const fovea::Folder folder;
-  fovea::add_benchmarks(folder, threads, limits);
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  try {
+    return fovea::run_benchmarks(argc, argv);
+  } catch (const fovea::UserError& error) {
+    fmt::print(stderr, "fovea-bench-train: {}\n", error.what());
+    return static_cast<int>(error.code());
+  }
 }

@@ -61,7 +61,9 @@ Backend read_backend(Reader& reader) {
   const std::string_view word = reader.word();
   if (word == "cpu") return Backend::cpu;
   if (word == "naive") return Backend::naive;
-  reader.refuse(fmt::format("\"{}\" is no backend that is timed: cpu or naive", word));
+  if (word == "cuda") return Backend::cuda;
+  if (word == "cudnn") return Backend::cudnn;
+  reader.refuse(fmt::format("\"{}\" is no backend that is timed: cpu, naive, cuda or cudnn", word));
 }
 
 DType read_dtype(Reader& reader) {

@@ -13,8 +13,9 @@ namespace fovea {
 ///
 ///   attention/forward/cpu/bf16/b1_hq8_hkv2_q2048_kv2048_d64/causal
 ///
-/// pass: forward backward; backend: cpu naive; dtype: f32 bf16 f16; mask: full, causal, causal_windowW (W
-/// keys visible, self included) or documentsN (N causal documents of about one length, packed; b1 only).
+/// pass: forward backward; backend: cpu naive cuda cudnn; dtype: f32 bf16 f16; mask: full, causal,
+/// causal_windowW (W keys visible, self included) or documentsN (N causal documents of about one length,
+/// packed; b1 only).
 struct TimedAttention {
   std::string name;
   Pass pass = Pass::forward;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/host_copy.h"
 #include "core/random.h"
 #include "kernels/peak/peak.h"
+#include "kernels/peak/product.h"
 
 namespace fovea {
 namespace {
@@ -22,19 +24,25 @@ void fill(const View& view, uint32 stream) {
     std::copy_n(bytes, std::min(period, view.bytes() - at), bytes + at);
 }
 
+void fill(const Buffer& buffer, uint32 stream) {
+  const HostCopy host(buffer, HostCopy::Fetch::never);
+  fill(host.view(), stream);
+  host.store();
+}
+
 }  // namespace
 
 AttentionWork::AttentionWork(TimedAttention what, int threads)
     : what_(std::move(what)), stream_(what_.backend, threads) {
   const AttentionProblem& p = what_.problem;
   const auto rows = [&](int64 length, int64 heads) {
-    return Buffer(p.dtype, {p.batch, length, heads, p.qk_dim});
+    return Buffer(p.dtype, {p.batch, length, heads, p.qk_dim}, stream_.device());
   };
   q_ = rows(p.q_len, p.q_heads);
   k_ = rows(p.kv_len, p.kv_heads);
   v_ = rows(p.kv_len, p.kv_heads);
   out_ = rows(p.q_len, p.q_heads);
-  lse_ = Buffer(DType::f32, {p.batch, p.q_heads, p.q_len});
+  lse_ = Buffer(DType::f32, {p.batch, p.q_heads, p.q_len}, stream_.device());
   fill(q_, 1), fill(k_, 2), fill(v_, 3);
   forward();
   if (what_.pass == Pass::forward) return;
@@ -64,8 +72,31 @@ void AttentionWork::run() {
                                .dv = dv_});
 }
 
+double AttentionWork::time(int calls) {
+  if (stream_.device() == Device::cpu) {
+    const double start = bench_seconds(threads());
+    for (int i = 0; i < calls; ++i) run();
+    return (bench_seconds(threads()) - start) / calls;
+  }
+  const auto total = [&] {
+    stream_.synchronize();
+    double seconds = 0;
+    for (const auto& [name, operation] : stream_.operations()) seconds += operation.seconds;
+    return seconds;
+  };
+  const double before = total();
+  stream_.profile(true);
+  for (int i = 0; i < calls; ++i) run();
+  const double seconds = (total() - before) / calls;
+  stream_.profile(false);
+  return seconds;
+}
+
 double AttentionWork::decoding_bound_seconds(double limit_flops) const {
   double read = 0;
+  if (stream_.device() == Device::cuda)
+    return std::max(static_cast<double>(k_.bytes() + v_.bytes()) / measured_device_bandwidth(),
+                    flops() / limit_flops);
   for (const Buffer* keys : {&k_, &v_})
     read +=
         static_cast<double>(keys->bytes()) / measured_read_bandwidth(keys->data(), keys->bytes(), threads());

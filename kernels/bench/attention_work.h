@@ -11,6 +11,8 @@ class AttentionWork {
   AttentionWork(TimedAttention what, int threads);
 
   void run();
+  /// Runs it this many times; seconds of one: as bench_seconds() counts them, or by the device's clock.
+  double time(int calls);
   const TimedAttention& what() const { return what_; }
   int threads() const { return stream_.threads(); }
   double flops() const { return attention_flops(what_.problem, what_.pass); }

@@ -29,14 +29,14 @@ namespace {
 using benchmark::Counter;
 
 void time_attention(benchmark::State& state, const TimedAttention& what, int threads) {
-  static std::map<DType, double> limits;  // measured once
-  double& limit = limits[what.problem.dtype];
-  if (limit == 0) limit = measured_peak_flops(what.problem.dtype, threads);
+  static std::map<std::pair<Device, DType>, double> limits;  // measured once
+  double& limit = limits[{device_of(what.backend), what.problem.dtype}];
+  if (limit == 0) limit = measured_peak_flops(what.backend, what.problem.dtype, threads);
   AttentionWork work(what, threads);
   work.run();
-  const double start = bench_seconds(threads);
-  for (auto _ : state) work.run();
-  const double seconds = (bench_seconds(threads) - start) / static_cast<double>(state.iterations());
+  double total = 0;
+  for (auto _ : state) total += work.time(1);
+  const double seconds = total / static_cast<double>(state.iterations());
   state.counters["FLOP/s"] = work.flops() / seconds;
   state.counters["of_limit"] = work.flops() / seconds / limit;
   state.counters["workspace"] =
@@ -49,7 +49,7 @@ void add_limits(int threads) {
     benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
       double best = 0;
       for (auto _ : state) best = std::max(best, measured_limit(name, threads));
-      state.counters[name == "limit/read" ? "B/s" : "FLOP/s"] = best;
+      state.counters[name == "limit/read" || name == "limit/cuda/copy" ? "B/s" : "FLOP/s"] = best;
     })->Unit(benchmark::kMillisecond);
 }
 

@@ -3,7 +3,7 @@
 
 Each line of standard input is the name of a case (cases.py: train/...; train_compiled/... by torch.compile) and for
 how many seconds to time it; the answer is a line of JSON with the median seconds of a step, of at least two: of the
-processor on one thread, real on several. bf16 is autocast. The recipe is that of fovea's runs: fused
+processor on one thread, real on several and with --device cuda. bf16 is autocast. The recipe is that of fovea's runs: fused
 AdamW (0.9, 0.95; decay 0.1 on matrices), a gradient norm of at most 1, tied embeddings, no dropout.
 """
 import argparse
@@ -83,30 +83,30 @@ class Decoder(nn.Module):
         x = self.embed(tokens)
         cosine_sine = None
         if self.position is not None:
-            x = x + self.position(torch.arange(tokens.shape[1]))
+            x = x + self.position(torch.arange(tokens.shape[1], device=tokens.device))
         else:
-            cosine_sine = rotary(tokens.shape[1], self.s.head)
+            cosine_sine = [table.to(tokens.device) for table in rotary(tokens.shape[1], self.s.head)]
         for block in self.blocks:
             x = block(x, cosine_sine)
         return F.linear(self.norm(x), self.embed.weight)
 
 
 class Trainer:
-    def __init__(self, name):
+    def __init__(self, name, device):
         self.s = s = Shape(name)
         torch.manual_seed(0)
-        self.model = Decoder(s)
+        self.model = Decoder(s).to(device)
         self.run = torch.compile(self.model) if s.compiled else self.model
         matrices = [p for p in self.model.parameters() if p.dim() > 1]
         vectors = [p for p in self.model.parameters() if p.dim() < 2]
         self.optimizer = torch.optim.AdamW([dict(params=matrices, weight_decay=0.1),
                                             dict(params=vectors, weight_decay=0)], lr=1e-4, betas=(0.9, 0.95),
                                            fused=True)
-        self.tokens = torch.randint(0, s.vocab, (s.batch, s.length + 1))
+        self.tokens = torch.randint(0, s.vocab, (s.batch, s.length + 1), device=device)
         self.step()  # allocates the moments
 
     def step(self):
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.s.bf16):
+        with torch.autocast(self.tokens.device.type, torch.bfloat16, enabled=self.s.bf16):
             logits = self.run(self.tokens[:, :-1])
         loss = F.cross_entropy(logits.float().flatten(0, 1), self.tokens[:, 1:].flatten())
         loss.backward()
@@ -119,9 +119,11 @@ class Trainer:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    threads = parser.parse_args().threads
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    arguments = parser.parse_args()
+    threads, device = arguments.threads, arguments.device
     torch.set_num_threads(threads)
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = time.process_time if threads == 1 and device == "cpu" else time.perf_counter
     known, trainer = None, None
     for line in sys.stdin:
         name, seconds = line.split()
@@ -129,7 +131,7 @@ def main():
         try:
             if name != known:
                 trainer = None
-                trainer, known = Trainer(name), name
+                trainer, known = Trainer(name, device), name
             taken = []
             while len(taken) < 2 or sum(taken) < float(seconds):
                 start = clock()
