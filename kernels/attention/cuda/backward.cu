@@ -7,11 +7,9 @@
 
 namespace fovea::cuda {
 
-BackwardPlan::BackwardPlan(const AttentionProblem& problem, bool accumulate, int m, int n, int64 qk, int64 v,
-                           int64 warp_count)
+BackwardPlan::BackwardPlan(const AttentionProblem& problem, bool accumulate, int m, int n, int64 qk, int64 v)
     : qk_dim(qk),
       v_dim(v),
-      warps(warp_count),
       of_queries(problem, Side::queries, m),
       of_keys(problem, Side::keys, n),
       queries(cut_tiles(problem, Side::queries, of_queries, m)),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention/cuda/backward_shape.h"
+#include "kernels/attention/cuda/sums_in_memory.h"
 #include "kernels/attention/cuda/tiles.h"
 #include "kernels/attention/cuda/turns.h"
 #include "kernels/cuda/math.h"
@@ -20,7 +21,7 @@ struct BackwardArguments {
   float log2_scale, scale_by_cap, log2_cap;  ///< scale log2(e), scale / softcap, softcap log2(e)
   RowStatistics statistics;                  ///< lse by log2(e)
   float* dq;                                 ///< (q_heads, slots, sums of a tile), scale not yet in it
-  uint32* turns;                             ///< (q_heads, slots, warps), zeros
+  uint32* turns;                             ///< (q_heads, slots), zeros
   uint32* ticket;                            ///< 0
   int parts;                                 ///< blocks that share the query heads of a group
   float *dk_parts, *dv_parts;  ///< null: dk and dv are stored; else (parts, kv_heads, slots, sums of a tile)
@@ -42,84 +43,88 @@ struct BackwardBlock {
   const BackwardArguments& x;
   std::byte* const memory;  // shared
   const uint32 base;        // its address
-  const int lane, warp;
+  const int lane;
 
-  DeviceSequence sequence;
-  int kv_head, first_head, keys_begin, q_slot;
-  int first_tile, tiles, steps;  // of queries, per head; steps: over the heads
+  // It lies in shared memory, and the compiler shall ask for it again rather than keep it: registers are
+  // scarce where products are taken.
+  __device__ const BackwardWork& work() const {
+    int at = Shape::kWork;
+    asm volatile("" : "+r"(at));
+    return *reinterpret_cast<const BackwardWork*>(memory + at);
+  }
 
-  struct Step {
-    int head, row;
-  };
-  __device__ Step step(int n) const { return {first_head + n / tiles, (first_tile + n % tiles) * kM}; }
+  QueryTile now;  // that is multiplied
+  __device__ QueryTile next() const {
+    const Interval rows = work().rows;
+    return now.row + kM < rows.end ? QueryTile{now.head, now.row + kM} : QueryTile{now.head + 1, rows.begin};
+  }
 
   __device__ BackwardBlock(const BackwardArguments& arguments, std::byte* shared)
-      : x(arguments),
-        memory(shared),
-        base(shared_address(shared)),
-        lane(static_cast<int>(threadIdx.x) % kWarp),
-        warp(static_cast<int>(threadIdx.x) / kWarp) {}
+      : x(arguments), memory(shared), base(shared_address(shared)), lane(this_lane()) {}
 
-  // Which tile of keys of which head, and which part of its group. Looked up again at the end rather than
-  // kept.
-  struct Place {
-    TileStart keys;
-    int kv_head, part;
-  };
-  __device__ Place place() const {
-    const int n = *reinterpret_cast<const volatile int*>(memory + Shape::kTicket);
-    const int unit = n / x.keys.count;
-    return {x.keys.tile(x.keys.count - 1 - n % x.keys.count), unit / x.parts, unit % x.parts};
-  }
-  __device__ void take_place() {
-    if (threadIdx.x == 0)
-      *reinterpret_cast<int*>(memory + Shape::kTicket) = static_cast<int>(atomicAdd(x.ticket, 1u));
-    __syncthreads();
-    const Place here = place();
-    sequence = x.problem.sequence(here.keys.sequence);
-    kv_head = here.kv_head;
+  // Which tile of keys of which head, and which part of its group: tickets lead from the last tile to the
+  // first.
+  __device__ BackwardWork work_of(int ticket) const {
+    const int unit = ticket / x.keys.count;
+    const TileStart keys = x.keys.tile(x.keys.count - 1 - ticket % x.keys.count);
+    BackwardWork w{.sequence = x.problem.sequence(keys.sequence),
+                   .keys_begin = keys.row,
+                   .kv_head = unit / x.parts,
+                   .part = unit % x.parts};
+    const Interval seen_by = w.sequence.queries_of({keys.row, min(keys.row + kN, w.sequence.k_len)});
+    w.rows.begin = seen_by.begin / kM * kM;
+    w.rows.end = seen_by.empty() ? w.rows.begin : (seen_by.end - 1) / kM * kM + kM;
+    w.full_rows = w.sequence.queries_of_all({keys.row, keys.row + kN});
     const int heads = x.problem.group / x.parts;
-    first_head = kv_head * x.problem.group + here.part * heads;
-    keys_begin = here.keys.row;
-    q_slot = x.queries.first_slot(here.keys.sequence, sequence.q_first);
-    const Interval seen_by = sequence.queries_of({keys_begin, min(keys_begin + kN, sequence.k_len)});
-    first_tile = seen_by.begin / kM;
-    tiles = seen_by.empty() ? 0 : (seen_by.end - 1) / kM + 1 - first_tile;
-    steps = tiles * heads;
+    w.first_head = w.kv_head * x.problem.group + w.part * heads;
+    w.steps = (w.rows.end - w.rows.begin) / kM * heads;
+    w.q_slot = x.queries.first_slot(keys.sequence, w.sequence.q_first);
+    w.k_slot = x.keys.first_slot(keys.sequence, w.sequence.k_first) + keys.row / kN;
+    return w;
+  }
+  __device__ void take_work() {
+    if (threadIdx.x == 0)
+      *reinterpret_cast<BackwardWork*>(memory + Shape::kWork) =
+          work_of(static_cast<int>(atomicAdd(x.ticket, 1u)));
+    __syncthreads();
+    now = {work().first_head, work().rows.begin};
   }
 
   // --- copies into shared memory
 
   template <class Tile>
-  __device__ void copy_tile(int offset, const DeviceTensor& from, int first, int row, int end, int head,
-                            int dim) {
+  __device__ void copy_tile(int offset, const DeviceTensor& from, int first, int rows, int head, int dim) {
     using Copy = TileCopy<Tile, kThreads>;
     const uint16* const start =
-        Copy::start(from.at<const uint16>(sequence.batch, first + row, head), from.row);
-    Copy::copy(Tile{base + offset}, end - row, dim, start, from.row);
+        Copy::start(from.at<const uint16>(work().sequence.batch, first, head), from.row);
+    Copy::copy(Tile{base + offset}, rows, dim, start, from.row);
   }
   __device__ void copy_keys() {
-    copy_tile<Keys>(Shape::kK, x.k, sequence.k_first, keys_begin, sequence.k_len, kv_head, x.problem.qk_dim);
-    copy_tile<Values>(Shape::kV, x.v, sequence.k_first, keys_begin, sequence.k_len, kv_head, x.problem.v_dim);
+    const BackwardWork& w = work();
+    const int first = w.sequence.k_first + w.keys_begin, rows = w.sequence.k_len - w.keys_begin;
+    copy_tile<Keys>(Shape::kK, x.k, first, rows, w.kv_head, x.problem.qk_dim);
+    copy_tile<Values>(Shape::kV, x.v, first, rows, w.kv_head, x.problem.v_dim);
   }
   __device__ static int q_offset(int n) {
     return Shape::kQ + (Shape::kTwoQueryTiles ? n % 2 * Queries::kBytes : 0);
   }
   __device__ static int statistics_offset(int n) { return Shape::kStatistics + n % 2 * 2 * kM * 4; }
-  __device__ void copy_queries(int n) {
-    const Step s = step(n);
-    copy_tile<Queries>(q_offset(n), x.q, sequence.q_first, s.row, sequence.q_len, s.head, x.problem.qk_dim);
+  __device__ void copy_queries(int n, const QueryTile& s) {
+    const BackwardWork& w = work();
+    copy_tile<Queries>(q_offset(n), x.q, w.sequence.q_first + s.row, w.sequence.q_len - s.row, s.head,
+                       x.problem.qk_dim);
     constexpr int kEach = kM / 4;  // threads for each statistic
     const int thread = static_cast<int>(threadIdx.x);
     if (thread < 2 * kEach) {
       const float* from = thread < kEach ? x.statistics.lse : x.statistics.delta;
-      const int64 place = RowStatistics::place(x.queries, s.head, q_slot) + s.row + thread % kEach * 4;
+      const int64 place = RowStatistics::place(x.queries, s.head, w.q_slot) + s.row + thread % kEach * 4;
       copy_async_16(base + statistics_offset(n) + thread * 16, from + place, true);
     }
   }
-  __device__ void copy_dout(int n) {
-    const Step s = step(n);
-    copy_tile<Outs>(Shape::kDout, x.dout, sequence.q_first, s.row, sequence.q_len, s.head, x.problem.v_dim);
+  __device__ void copy_dout(const QueryTile& s) {
+    const BackwardWork& w = work();
+    copy_tile<Outs>(Shape::kDout, x.dout, w.sequence.q_first + s.row, w.sequence.q_len - s.row, s.head,
+                    x.problem.v_dim);
   }
 
   // --- products
@@ -157,16 +162,43 @@ struct BackwardBlock {
     };
   }
 
+  // --- whose turn it is to add to dq: the first thread sees to it
+
+  __device__ int q_tile() const { return now.head * x.queries.slots + work().q_slot + now.row / kM; }
+  struct NextTurn {
+    Turn turn;
+    uint32 over;
+  };
+  // What was asked for here is looked at behind the next barrier.
+  __device__ NextTurn next_turn() const {
+    const BackwardWork& w = work();
+    const int last_row = min(now.row + kM, w.sequence.q_len) - 1;
+    const Turn turn{x.turns + q_tile(),
+                    static_cast<uint32>((w.sequence.keys_of(last_row).end - 1) / kN - w.keys_begin / kN)};
+    return {turn, turn.over()};
+  }
+  // Behind a barrier, and a product after what was added: it has arrived, so that the fence is short; the
+  // other warps do not wait for it. It is the fence for the turn that begins, too.
+  __device__ void change_turns(const NextTurn& next, bool first) const {
+    BackwardWork& w = const_cast<BackwardWork&>(work());
+    if (!first) {
+      Turn::fence();
+      w.turn.end();
+    }
+    w.turn = next.turn;
+    w.has_come = next.turn.number == 0 || (!first && next.over == next.turn.number);
+  }
+
   // --- elements of a tile of scores
 
   __device__ int score_row(const Scores& at, int i, int half) const {
     return at.row + i * Scores::kRowStep + half * 8 + lane / 4;
   }
   // The columns of the tile that a row of the tile sees.
-  __device__ Interval seen_columns(int row) const {
-    if (row >= sequence.q_len) return {};
-    const Interval keys = sequence.keys_of(row);
-    return {keys.begin - keys_begin, keys.end - keys_begin};
+  __device__ Interval seen_columns(const BackwardWork& w, int row) const {
+    if (row >= w.sequence.q_len) return {};
+    const Interval keys = w.sequence.keys_of(row);
+    return {keys.begin - w.keys_begin, keys.end - w.keys_begin};
   }
   // Stores element(i, j, n) of the scores' places as a tile of 16 bits.
   template <class F>
@@ -201,11 +233,12 @@ struct BackwardBlock {
 
   // What is hidden of a tile becomes `value`.
   __device__ void hide(const Scores& at, typename Scores::Sums& c, int row, float value) const {
+    const BackwardWork& w = work();
 #pragma unroll
     for (int i = 0; i < Scores::kDown; ++i)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const Interval seen = seen_columns(row + score_row(at, i, half));
+        const Interval seen = seen_columns(w, row + score_row(at, i, half));
         const int first = seen.begin - (at.column + lane % 4 * 2);
         const uint32 length = static_cast<uint32>(seen.end - seen.begin);
 #pragma unroll
@@ -226,59 +259,52 @@ template <class T, class Shape>
 __device__ __forceinline__ void BackwardBlock<T, Shape>::store_keys(typename Dk::Sums& dk,
                                                                     typename Dv::Sums& dv) const {
   const DeviceProblem& p = x.problem;
-  const Place here = place();
-  const DeviceSequence s = p.sequence(here.keys.sequence);
+  const BackwardWork& w = work();
+  const DeviceSequence& s = w.sequence;
   if (x.dk_parts) {
-    const int slot = x.keys.first_slot(here.keys.sequence, s.k_first) + here.keys.row / kN;
-    const int64 tile = (int64{here.part} * p.kv_heads + here.kv_head) * x.keys.slots + slot;
-    float* const dk_sums = x.dk_parts + tile * (kN * Shape::kQkDim) + threadIdx.x;
-    Dk::for_each(dk, [&](int e, float sum) { dk_sums[e * kThreads] = sum; });
-    float* const dv_sums = x.dv_parts + tile * (kN * Shape::kVDim) + threadIdx.x;
-    Dv::for_each(dv, [&](int e, float sum) { dv_sums[e * kThreads] = sum; });
+    const int64 tile = (int64{w.part} * p.kv_heads + w.kv_head) * x.keys.slots + w.k_slot;
+    SumsInMemory<Dk>{x.dk_parts + tile * (kN * Shape::kQkDim)}.store(dk);
+    SumsInMemory<Dv>{x.dv_parts + tile * (kN * Shape::kVDim)}.store(dv);
     return;
   }
-  const int first = s.k_first + here.keys.row, rows = s.k_len - here.keys.row;
-  store_rows<T>(Dk(warp), dk, p.scale, rows, p.qk_dim, false,
-                [&](int r) { return x.dk.at<T>(s.batch, first + r, here.kv_head); });
-  store_rows<T>(Dv(warp), dv, 1, rows, p.v_dim, false,
-                [&](int r) { return x.dv.at<T>(s.batch, first + r, here.kv_head); });
+  const int first = s.k_first + w.keys_begin, rows = s.k_len - w.keys_begin;
+  store_rows<T>(Dk(this_warp()), dk, p.scale, rows, p.qk_dim, false,
+                [&](int r) { return x.dk.at<T>(s.batch, first + r, w.kv_head); });
+  store_rows<T>(Dv(this_warp()), dv, 1, rows, p.v_dim, false,
+                [&](int r) { return x.dv.at<T>(s.batch, first + r, w.kv_head); });
 }
 
 template <class T, class Shape>
 __device__ void BackwardBlock<T, Shape>::run() {
-  take_place();
+  take_work();
   const DeviceProblem& p = x.problem;
-  const Scores at(warp);
-  const Dk of_dk(warp);
-  const Dv of_dv(warp);
-  const Dq of_dq(warp);
+  const Scores at(this_warp());
   typename Dk::Sums dk;
   typename Dv::Sums dv;
   Dk::clear(dk);
   Dv::clear(dv);
 
-  if (steps > 0) {
+  const bool capped = p.softcap > 0;
+  if (work().steps > 0) {
     copy_keys();
-    copy_queries(0);
-    copy_dout(0);
+    copy_queries(0, now);
+    copy_dout(now);
     commit_copies();
   }
-  const bool capped = p.softcap > 0;
-  const int keys_tile = keys_begin / kN;
 
 #pragma unroll 1
-  for (int n = 0; n < steps; ++n) {
-    const Step now = step(n);
-    const int last_row = min(now.row + kM, sequence.q_len) - 1;
-    const bool partial = last_row < now.row + kM - 1 ||
-                         tile_class(sequence, now.row, last_row, {keys_begin, keys_begin + kN}) != Tile::full;
+  for (int n = 0; n < work().steps; ++n) {
+    const Interval full_rows = work().full_rows;
+    const bool partial = now.row < full_rows.begin || now.row + kM > full_rows.end;
     const float* const lse = reinterpret_cast<const float*>(memory + statistics_offset(n));
     const float* const delta = lse + kM;
 
+    const NextTurn turn = this_thread() == 0 ? next_turn() : NextTurn{};
     wait_copies<0>();
     __syncthreads();
+    if (this_thread() == 0) change_turns(turn, n == 0);
     if constexpr (Shape::kTwoQueryTiles) {
-      if (n + 1 < steps) copy_queries(n + 1);
+      if (n + 1 < work().steps) copy_queries(n + 1, next());
       commit_copies();
     }
 
@@ -330,40 +356,43 @@ __device__ void BackwardBlock<T, Shape>::run() {
     __syncthreads();
 
     // dv += probability^T dout
+    const Dv of_dv(this_warp());
     multiply<T, kM / 16, Dv>(dv, columns_as_a<Pairs>(Shape::kP, of_dv.row, of_dv),
                              columns_as_b<Outs>(Shape::kDout, of_dv.column, of_dv));
+    if (this_thread() == 0 && !work().has_come) work().turn.wait();
     __syncthreads();
-    if (n + 1 < steps) copy_dout(n + 1);
+    if (n + 1 < work().steps) copy_dout(next());
     commit_copies();
 
     // dq += ds k
-    const int64 dq_tile = int64{now.head} * x.queries.slots + q_slot + now.row / kM;
-    uint32* const counter = x.turns + dq_tile * Shape::kWarps + warp;
-    const uint32 turn = (sequence.keys_of(last_row).end - 1) / kN - keys_tile;
-    const uint32 turns = turns_over(counter);
+    const Dq of_dq(this_warp());
     typename Dq::Sums dq;
     Dq::clear(dq);
     multiply<T, kN / 16, Dq>(dq, rows_as_a<Pairs>(Shape::kDs, of_dq.row, of_dq),
                              columns_as_b<Keys>(Shape::kK, of_dq.column, of_dq));
-    float* const dq_sums = x.dq + dq_tile * (kM * Shape::kQkDim) + threadIdx.x;
-    if (turn == 0) {
-      Dq::for_each(dq, [&](int e, float sum) { dq_sums[e * kThreads] = sum; });
-    } else {
-      wait_for_turn(counter, turn, turns);
-      Dq::for_each(dq, [&](int e, float sum) { add_in_turn(dq_sums + e * kThreads, sum); });
-    }
+    const SumsInMemory<Dq> sums{x.dq + int64{q_tile()} * (kM * Shape::kQkDim)};
+    if (work().turn.number == 0)
+      sums.store(dq);
+    else
+      sums.add(dq);
 
-    // dk += ds^T q; meanwhile what was added arrives
+    // dk += ds^T q
+    const Dk of_dk(this_warp());
     multiply<T, kM / 16, Dk>(dk, columns_as_a<Pairs>(Shape::kDs, of_dk.row, of_dk),
                              columns_as_b<Queries>(q_offset(n), of_dk.column, of_dk));
-    end_turn(counter, turn);
     if constexpr (!Shape::kTwoQueryTiles) {
       __syncthreads();
-      if (n + 1 < steps) copy_queries(n + 1);
+      if (n + 1 < work().steps) copy_queries(n + 1, next());
       commit_copies();
     }
+    now = next();
   }
 
+  __syncthreads();
+  if (this_thread() == 0 && work().steps > 0) {
+    Turn::fence();
+    work().turn.end();
+  }
   store_keys(dk, dv);
 }
 

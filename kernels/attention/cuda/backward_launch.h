@@ -4,6 +4,7 @@
 #include "kernels/attention/cuda/backward_plan.h"
 #include "kernels/attention/cuda/backward_run.h"
 #include "kernels/attention/cuda/blocks.h"
+#include "kernels/attention/cuda/sums_in_memory.h"
 #include "kernels/cuda/launch.h"
 
 // The kernels of one shape, for backward_D.cu to instantiate.
@@ -37,9 +38,8 @@ __global__ void __launch_bounds__(Place::kThreads) store_sums_kernel(StoreArgume
   typename Place::Sums sums;
   Place::clear(sums);
   for (int part = 0; any && part < x.parts; ++part) {
-    const float* from =
-        x.sums + ((int64{part} * x.heads + head) * x.tiles.slots + slot) * kTile + threadIdx.x;
-    Place::for_each(sums, [&](int n, float& sum) { sum += from[n * Place::kThreads]; });
+    const int64 tile = (int64{part} * x.heads + head) * x.tiles.slots + slot;
+    SumsInMemory<Place>{const_cast<float*>(x.sums) + tile * kTile}.add_to(sums);
   }
   store_rows<T>(Place(static_cast<int>(threadIdx.x) / kWarp), sums, x.factor, rows, x.dim, x.accumulate,
                 [&](int r) { return x.to.at<T>(s.batch, first + start.row + r, head); });

@@ -1,9 +1,27 @@
 #pragma once
 
 #include "kernels/attention/cuda/fragments.h"
+#include "kernels/attention/cuda/problem.h"
+#include "kernels/attention/cuda/turns.h"
 #include "kernels/cuda/shared_tile.h"
 
 namespace fovea::cuda {
+
+/// A tile of queries of a head, by its first row.
+struct QueryTile {
+  int head, row;
+};
+
+/// What a block of the backward does: a tile of keys, and the tiles of queries that see it.
+struct BackwardWork {
+  DeviceSequence sequence;
+  Interval rows, full_rows;  ///< of the tiles that see a key, and rows that see all of them
+  int keys_begin, kv_head, part;
+  int first_head, steps;  ///< of queries; tiles over the heads of the part
+  int q_slot, k_slot;     ///< of the sequence's first tile of queries, and of the tile of keys
+  Turn turn;              ///< of the step that is being done
+  bool has_come;          ///< it is known that those before are over
+};
 
 /// Tiles of the backward for one size of heads: M queries by N keys, and along which of them the 8 warps
 /// stand in each product: how many along the queries in scores, along the keys in dk and dv, along the
@@ -31,8 +49,9 @@ struct BackwardShape {
                        kK = kDout + Outs::kBytes, kV = kK + Keys::kBytes, kP = kV + Values::kBytes,
                        kDs = kP + Pairs::kBytes,
                        kStatistics = kDs + Pairs::kBytes,  // lse and delta, twice
-      kTicket = kStatistics + 2 * 2 * M * 4;
-  static constexpr int kSharedBytes = kTicket + 16;
+      kWork = kStatistics + 2 * 2 * M * 4;
+  static constexpr int kSharedBytes = kWork + int{sizeof(BackwardWork)};
+  static_assert(kWork % alignof(BackwardWork) == 0);
   static_assert(kSharedBytes <= 163 * 1024);
 };
 

@@ -33,15 +33,13 @@ struct Fragments {
 #pragma unroll
         for (float& x : sums) x = 0;
   }
-  /// f(n, x) of each of a thread's sums; in memory as [n][thread] a block's lie without a gap.
-  template <class F>
-  __device__ static void for_each(Sums& c, F f) {
+  /// f(n, x[4]) of each four of a thread's sums.
+  template <class C, class F>
+  __device__ static void for_each_four(C& c, F f) {
 #pragma unroll
     for (int i = 0; i < kDown; ++i)
 #pragma unroll
-      for (int j = 0; j < 2 * kAcross; ++j)
-#pragma unroll
-        for (int n = 0; n < 4; ++n) f((i * 2 * kAcross + j) * 4 + n, c[i][j][n]);
+      for (int j = 0; j < 2 * kAcross; ++j) f(i * 2 * kAcross + j, c[i][j]);
   }
 };
 

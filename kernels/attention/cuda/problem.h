@@ -54,6 +54,13 @@ struct DeviceSequence {
     const int end = clamp(keys.end + left - q_start, q_len);
     return {begin, end < begin ? begin : end};
   }
+  /// The queries that see all of these keys; none where some are beyond the sequence.
+  FOVEA_HOST_DEVICE Interval queries_of_all(Interval keys) const {
+    if (keys.end > k_len) return {};
+    const int begin = clamp(keys.end - 1 - right - q_start, q_len);
+    const int end = clamp(keys.begin + left + 1 - q_start, q_len);
+    return {begin, end < begin ? begin : end};
+  }
 };
 
 /// What a mask shows of a tile of queries x keys.
