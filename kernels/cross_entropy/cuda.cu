@@ -1,3 +1,4 @@
+#include <array>
 #include <cfloat>
 #include <type_traits>
 
@@ -28,7 +29,7 @@ struct LossRows {
   int64 stride;
   const int32* targets;  // (rows)
   float* losses;         // (rows)
-  int V;
+  int V, columns;        // behind the V logits of a row are columns whose gradient is 0
   float gradient_scale;
   Softcap softcap;
 };
@@ -93,7 +94,7 @@ template <class Gradient>
 __device__ inline void write_gradient(const LossRows& p, float* row, int target, const Softmax& all) {
   auto* gradient = reinterpret_cast<Gradient*>(row);
   const float scale = p.gradient_scale / all.sum;
-  for (int begin = 0; begin < p.V; begin += blockDim.x * kFour) {
+  for (int begin = 0; begin < p.columns; begin += blockDim.x * kFour) {
     const int v = begin + threadIdx.x * kFour;
     Piece<kFour> x{};
     if (v < p.V && target >= 0) {
@@ -105,12 +106,12 @@ __device__ inline void write_gradient(const LossRows& p, float* row, int target,
         const float tanh = p.softcap.tanh_of(x[i]);
         const float logit = p.softcap.cap > 0 ? p.softcap.cap * tanh : x[i];
         const float g = scale * exp_of(logit - all.most) - (v + i == target ? p.gradient_scale : 0.0f);
-        x[i] = g * (1 - tanh * tanh);
+        x[i] = v + i < p.V ? g * (1 - tanh * tanh) : 0.0f;
       }
     }
     // Narrower gradients lie over logits that other threads have just read, and none that are still to be.
     if constexpr (sizeof(Gradient) < sizeof(float)) __syncthreads();
-    if (v < p.V) store_piece(gradient, v, p.V, true, x);
+    if (v < p.columns) store_piece(gradient, v, p.columns, true, x);
   }
 }
 
@@ -141,27 +142,103 @@ int threads_for(int64 V) {
   return static_cast<int>(std::clamp<int64>(round_up(ceil_div(V, kFour), kWarp), kWarp, kMostThreads));
 }
 
-/// 256 MiB of logits: each chunk reads the weights and adds to their gradient, which should be little beside
+/// 512 MiB of logits: each chunk reads the weights and adds to their gradient, which should be little beside
 /// its products.
-int64 chunk_rows(const LinearCrossEntropy& op) { return fovea::chunk_rows(op, int64{1} << 26, 2048); }
+int64 chunk_rows(const LinearCrossEntropy& op) { return fovea::chunk_rows(op, int64{1} << 27, 2048); }
 
+/// Columns of the products over the vocabulary V: the library multiplies multiples of 8 by kernels several
+/// times as fast as the others (docs/lab-notes.md), and 50257 is none.
+int64 columns_for(int64 V) { return round_up(V, 8); }
 /// f32 elements between rows of logits: so many that rows are aligned, as f32 and as bf16.
-int64 stride_of(const LinearCrossEntropy& op) { return round_up(op.weight.size(0), 16); }
+int64 stride_for(int64 V) { return round_up(V, 16); }
 
-Chunk chunk_of(const LinearCrossEntropy& op, Range rows, float* logits) {
-  const int64 V = op.weight.size(0), stride = stride_of(op);
+/// to (N, C) = from (V, C), zeros behind; elements of 2 or 4 bytes.
+template <class T>
+__global__ void pad_rows(T* to, const T* from, int64 stride, int64 V, int64 N, int64 C) {
+  const int64 i = int64{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= N * C) return;
+  to[i] = i / C < V ? from[i / C * stride + i % C] : T{};
+}
+
+/// The head's operands with as many rows as there are columns.
+struct Head {
+  View weight, bias;
+};
+
+View padded(const View& from, void* data) {
+  const int64 columns = columns_for(from.size(0));
+  return from.rank() > 1 ? View(data, from.dtype(), {columns, from.size(1)}, Device::cuda)
+                         : View(data, from.dtype(), {columns}, Device::cuda);
+}
+/// Their shapes.
+Head padded_head(const View& weight, const View& bias) {
+  return {padded(weight, weight.data()), bias ? padded(bias, bias.data()) : bias};
+}
+
+int64 head_scratch(const View& weight, const View& bias) {
+  if (columns_for(weight.size(0)) == weight.size(0)) return 0;
+  const Head head = padded_head(weight, bias);
+  return scratch_size<std::byte>(head.weight.bytes()) +
+         (bias ? scratch_size<std::byte>(head.bias.bytes()) : 0);
+}
+
+View copy_padded(Execution& execution, const View& from) {
+  if (!from || columns_for(from.size(0)) == from.size(0)) return from;
+  View to = padded(from, from.data());
+  to = padded(from, execution.scratch<std::byte>(to.bytes()));
+  const int64 C = from.rank() > 1 ? from.size(1) : 1;
+  constexpr int kThreads = 256;
+  const LaunchShape shape{dim3(static_cast<unsigned>(ceil_div(to.elements(), kThreads))), dim3(kThreads)};
+  const auto copy = [&]<class T>(T* into) {
+    launch(execution, "cross_entropy: padded head", shape, pad_rows<T>, into,
+           static_cast<const T*>(from.data()), from.stride(0), from.size(0), to.size(0), C);
+  };
+  if (size_of(from.dtype()) == 2)
+    copy(static_cast<uint16*>(to.data()));
+  else
+    copy(static_cast<uint32*>(to.data()));
+  return to;
+}
+Head copy_padded(Execution& execution, const View& weight, const View& bias) {
+  return {copy_padded(execution, weight), copy_padded(execution, bias)};
+}
+
+/// Of the op whose weight and bias are `head`'s.
+Chunk chunk_of(LinearCrossEntropy op, const Head& head, Range rows, float* logits) {
+  const int64 V = op.weight.size(0), columns = columns_for(V), stride = stride_for(V);
   const bool narrow = op.hidden.dtype() == DType::bf16;
-  const View x(logits, DType::f32, {rows.size(), V}, {stride, 1}, Device::cuda);
-  const View dx(logits, op.hidden.dtype(), {rows.size(), V}, {narrow ? 2 * stride : stride, 1}, Device::cuda);
-  return fovea::chunk_of(op, rows, x, dx);
+  const auto gradients = [&](int64 count) {
+    return View(logits, op.hidden.dtype(), {rows.size(), count}, {narrow ? 2 * stride : stride, 1},
+                Device::cuda);
+  };
+  const View x(logits, DType::f32, {rows.size(), columns}, {stride, 1}, Device::cuda);
+  op.weight = head.weight, op.bias = head.bias;
+  Chunk chunk = fovea::chunk_of(op, rows, x, gradients(columns));
+  chunk.dweight.a = chunk.dbias.dy = gradients(V);
+  return chunk;
+}
+
+/// The product for dweight: of so many of its rows as are a multiple of 8, and of the rest.
+std::array<MatMul, 2> dweight_products(const MatMul& all) {
+  const int64 V = all.c.size(0), whole = V / 8 * 8, rows = all.a.size(0);
+  const auto part = [&](int64 begin, int64 end) {
+    MatMul product = all;
+    auto* const a = static_cast<std::byte*>(all.a.data()) + begin * size_of(all.a.dtype());
+    product.a = View(a, all.a.dtype(), {rows, end - begin}, {all.a.stride(0), 1}, all.a.device());
+    product.c = all.c.slice({begin, end});
+    return product;
+  };
+  return {part(0, whole), part(whole, V)};
 }
 
 /// Bytes that products over a chunk take.
 int64 products_scratch(const LinearCrossEntropy& op) {
-  const Chunk chunk = chunk_of(op, {0, chunk_rows(op)}, nullptr);
+  const Chunk chunk = chunk_of(op, padded_head(op.weight, op.bias), {0, chunk_rows(op)}, nullptr);
   int64 bytes = multiply_scratch(chunk.logits);
   if (op.dhidden) bytes = std::max(bytes, multiply_scratch(chunk.dhidden));
-  if (op.dweight) bytes = std::max(bytes, multiply_scratch(chunk.dweight));
+  if (op.dweight)
+    for (const MatMul& part : dweight_products(chunk.dweight))
+      bytes = std::max(bytes, multiply_scratch(part));
   if (op.dbias) bytes = std::max(bytes, add_rows_scratch(chunk.dbias));
   return bytes;
 }
@@ -169,10 +246,11 @@ int64 products_scratch(const LinearCrossEntropy& op) {
 void losses_of(Execution& execution, const LinearCrossEntropy& op, Range rows, float* logits) {
   const int64 V = op.weight.size(0);
   const LossRows p{.logits = logits,
-                   .stride = stride_of(op),
+                   .stride = stride_for(V),
                    .targets = op.targets.data<int32>() + rows.begin,
                    .losses = op.losses.data<float>() + rows.begin,
                    .V = static_cast<int>(V),
+                   .columns = static_cast<int>(columns_for(V)),
                    .gradient_scale = static_cast<float>(op.gradient_scale),
                    .softcap = softcap_of(op.softcap)};
   const auto kernel = !op.dhidden                        ? loss_rows<void>
@@ -188,20 +266,23 @@ MatMul logits_product(const LinearLogits& op) {
 }  // namespace
 
 int64 scratch_bytes(const LinearCrossEntropy& op) {
-  return scratch_size<float>(chunk_rows(op) * stride_of(op)) + scratch_size<std::byte>(products_scratch(op));
+  return scratch_size<float>(chunk_rows(op) * stride_for(op.weight.size(0))) +
+         head_scratch(op.weight, op.bias) + scratch_size<std::byte>(products_scratch(op));
 }
 
 void run(Execution& execution, const LinearCrossEntropy& op) {
   const int64 N = op.hidden.size(0), step = chunk_rows(op);
-  auto* logits = execution.scratch<float>(step * stride_of(op));  // (rows of a chunk, V)
+  auto* logits = execution.scratch<float>(step * stride_for(op.weight.size(0)));  // (rows of a chunk, V)
+  const Head head = copy_padded(execution, op.weight, op.bias);
   auto* scratch = execution.scratch<std::byte>(products_scratch(op));
   for (int64 begin = 0; begin < N; begin += step) {
     const Range rows{begin, std::min(N, begin + step)};
-    const Chunk chunk = chunk_of(op, rows, logits);
+    const Chunk chunk = chunk_of(op, head, rows, logits);
     multiply(execution, chunk.logits, scratch);
     losses_of(execution, op, rows, logits);
     if (op.dhidden) multiply(execution, chunk.dhidden, scratch);
-    if (op.dweight) multiply(execution, chunk.dweight, scratch);
+    if (op.dweight)
+      for (const MatMul& part : dweight_products(chunk.dweight)) multiply(execution, part, scratch);
     if (op.dbias) add_rows(execution, chunk.dbias, scratch);
   }
 }

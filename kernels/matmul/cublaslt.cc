@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 
+#include "core/cuda/check.h"
 #include "kernels/matmul/cublaslt_library.h"
 
 namespace fovea::cuda {
@@ -28,7 +29,7 @@ std::string_view hint_for(cublasStatus_t status) {
       return "this GPU has no algorithm for it: widths that are multiples of 8 have one";
     case CUBLAS_STATUS_EXECUTION_FAILED:
     case CUBLAS_STATUS_INTERNAL_ERROR:
-      return "a kernel before may have failed: CUDA_LAUNCH_BLOCKING=1 or compute-sanitizer tells which";
+      return "compute-sanitizer or another version of the library may tell why";
     default:
       return "this is a mistake of ours: please report it";
   }
@@ -36,6 +37,9 @@ std::string_view hint_for(cublasStatus_t status) {
 
 void check(cublasStatus_t status, std::string_view call, const MatMul& op) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
+  // What the library cannot explain may be an error of a kernel before, which it was the first to see.
+  if (status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_INTERNAL_ERROR)
+    fovea::cuda::check(cudaDeviceSynchronize(), call);
   const std::string line =
       fmt::format("{}: {} for {}: {}", call, cublaslt().status_name(status), describe(op), hint_for(status));
   const bool unable = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH ||

@@ -184,7 +184,8 @@ TEST(LinearCrossEntropy, NeverHoldsMoreThanAChunkOfLogits) {
                                   .dweight = weight,
                                   .dbias = {}});
   const bool on_device = planning.device() == Device::cuda;
-  EXPECT_LT(planning.peak_scratch_bytes(), on_device ? 300 << 20 : 96 << 20);  // all logits: 3 GiB
+  // All logits: 3 GiB. On a device a copy of the weights may be there too.
+  EXPECT_LT(planning.peak_scratch_bytes(), on_device ? 600 << 20 : 96 << 20);
   EXPECT_EQ(planning.flops(), 3 * 2.0 * N * C * V);
 }
 
