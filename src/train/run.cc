@@ -14,6 +14,7 @@
 #include "core/host_copy.h"
 #include "kernels/matmul/library.h"
 #include "kernels/peak/peak.h"
+#include "kernels/peak/product.h"
 #include "record/event_file.h"
 #include "record/journal.h"
 #include "record/provenance.h"
@@ -43,7 +44,13 @@ int64 resident_without_free_memory() {
 struct MachineLimits {
   double f32_flops = 0, bf16_flops = 0, read_bandwidth = 0;
 };
-MachineLimits measured_limits(int threads) {
+MachineLimits measured_limits(Backend backend, int threads) {
+  if (device_of(backend) == Device::cuda) {
+    const MachineLimits limits{measured_device_product_flops(DType::f32),
+                               measured_device_product_flops(DType::bf16), measured_device_bandwidth()};
+    device::reset_peak_bytes();
+    return limits;
+  }
   const MachineLimits limits{measured_peak_flops(DType::f32, threads),
                              measured_peak_flops(DType::bf16, threads), measured_read_bandwidth(threads)};
   reset_peak_resident_bytes();  // of the memory that was read
@@ -59,7 +66,8 @@ class Run {
         dataset_(dataset),
         progress_(progress),
         notice_(notice),
-        limits_(job.config.run.profile ? measured_limits(threads) : MachineLimits()),
+        limits_(job.config.run.profile ? measured_limits(backend_named(job.config.run.backend), threads)
+                                       : MachineLimits()),
         resident_before_(resident_without_free_memory()),
         threads_(threads),
         provenance_(collect_provenance(threads, job.config.run.backend, job.command)),
