@@ -22,9 +22,8 @@ struct ForwardTile {
   int begin, end;
 
   __device__ RowPlace place(const DeviceProblem& problem, int row) const {
-    const uint32 at = static_cast<uint32>(first + row), group = static_cast<uint32>(problem.group);
-    const uint32 query = at / group;
-    return {static_cast<int>(query), kv_head * problem.group + static_cast<int>(at - query * group)};
+    const int at = first + row, query = problem.by_group.quotient(at);
+    return {query, kv_head * problem.group + at - query * problem.group};
   }
   /// None where there is no such row.
   __device__ Interval keys_of_row(const DeviceProblem& problem, int row) const {

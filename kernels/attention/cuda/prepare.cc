@@ -24,6 +24,7 @@ DeviceProblem device_problem(const AttentionProblem& p) {
   d.q_heads = static_cast<int>(p.q_heads);
   d.kv_heads = static_cast<int>(p.kv_heads);
   d.group = static_cast<int>(p.group());
+  d.by_group = Divisor(d.group);
   d.qk_dim = static_cast<int>(p.qk_dim);
   d.v_dim = static_cast<int>(p.v_dim);
   d.scale = p.scale;

@@ -1,12 +1,6 @@
 #pragma once
 
-#include "core/types.h"
-
-#ifdef __CUDACC__
-#define FOVEA_HOST_DEVICE __host__ __device__
-#else
-#define FOVEA_HOST_DEVICE
-#endif
+#include "kernels/cuda/divisor.h"
 
 // An attention call as kernels see it: plain values, with the mask of mask.h. Products with strides are 64
 // bit; rows and keys of a sequence, and rows times the heads of a group, fit 31 bits.
@@ -81,6 +75,7 @@ struct TileStart {
 
 struct DeviceProblem {
   int batch, q_len, kv_len, q_heads, kv_heads, group, qk_dim, v_dim;
+  Divisor by_group;
   float scale, softcap;
   int64 q_start, left, right;  ///< how far a query sees; more than any sequence where there is no bound
   int documents = 0;           ///< 0: every batch row is one sequence
