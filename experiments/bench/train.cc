@@ -43,7 +43,7 @@ constexpr Shape kShapes[] = {
     {"llama", 4, 256, 8, 8, 256, 16, 256},   {"llama", 4, 256, 8, 4, 256, 16, 256},
     {"llama", 4, 256, 8, 1, 256, 16, 256},
 };
-// What fills a device; the context of GPT-2 as it was trained.
+// What fills a device, each batch one grain; the context of GPT-2 as it was trained.
 constexpr Shape kDeviceShapes[] = {
     {"gpt2", 12, 768, 12, 12, 50257, 32, 1024},
     {"gpt2", 24, 1024, 16, 16, 50257, 16, 1024},
@@ -96,7 +96,7 @@ std::filesystem::path write_tokens(const Folder& folder, int64 vocabulary) {
   return path;
 }
 
-Config config_of(const Shape& s, std::string_view precision, const Folder& folder) {
+Config config_of(const Shape& s, std::string_view precision, const Folder& folder, const Options& options) {
   Config config;
   config.model.family = s.family;
   config.model.layers = s.layers;
@@ -108,6 +108,7 @@ Config config_of(const Shape& s, std::string_view precision, const Folder& folde
   config.data.corpus = write_tokens(folder, s.vocabulary).string();
   config.data.vocab = s.vocabulary;
   config.train.batch = s.batch;
+  if (options.on_device()) config.train.grain = s.batch;
   config.train.tokens = s.batch * s.length * 1'000'000;
   config.train.precision = precision;
   return config;
@@ -140,7 +141,7 @@ double bound(const Shape& s, const TrainingPlan& plan, const Limits& limits) {
 
 void run(benchmark::State& state, const Shape& s, std::string_view precision, const Folder& folder,
          const Options& options, const Limits& limits) {
-  const Config config = config_of(s, precision, folder);
+  const Config config = config_of(s, precision, folder, options);
   const Dataset dataset = open_dataset(config.data, s.length);
   Trainer trainer(config, dataset, options.backend, options.threads);
   trainer.initialise_weights();
