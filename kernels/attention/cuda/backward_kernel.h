@@ -162,31 +162,13 @@ struct BackwardBlock {
     };
   }
 
-  // --- whose turn it is to add to dq: the first thread sees to it
+  // --- whose turn it is to add to dq
 
-  __device__ int q_tile() const { return now.head * x.queries.slots + work().q_slot + now.row / kM; }
-  struct NextTurn {
-    Turn turn;
-    uint32 over;
-  };
-  // What was asked for here is looked at behind the next barrier.
-  __device__ NextTurn next_turn() const {
-    const BackwardWork& w = work();
-    const int last_row = min(now.row + kM, w.sequence.q_len) - 1;
-    const Turn turn{x.turns + q_tile(),
-                    static_cast<uint32>((w.sequence.keys_of(last_row).end - 1) / kN - w.keys_begin / kN)};
-    return {turn, turn.over()};
-  }
-  // Behind a barrier, and a product after what was added: it has arrived, so that the fence is short; the
-  // other warps do not wait for it. It is the fence for the turn that begins, too.
-  __device__ void change_turns(const NextTurn& next, bool first) const {
-    BackwardWork& w = const_cast<BackwardWork&>(work());
-    if (!first) {
-      Turn::fence();
-      w.turn.end();
-    }
-    w.turn = next.turn;
-    w.has_come = next.turn.number == 0 || (!first && next.over == next.turn.number);
+  __device__ Turn& pending_turn() const { return const_cast<BackwardWork&>(work()).turn; }
+  // In the next step, after a barrier: by then what was added has arrived, so that the fence is short, and
+  // the other warps do not wait for it.
+  __device__ void end_turn() const {
+    if (this_thread() == 0) pending_turn().end();
   }
 
   // --- elements of a tile of scores
@@ -299,10 +281,9 @@ __device__ void BackwardBlock<T, Shape>::run() {
     const float* const lse = reinterpret_cast<const float*>(memory + statistics_offset(n));
     const float* const delta = lse + kM;
 
-    const NextTurn turn = this_thread() == 0 ? next_turn() : NextTurn{};
     wait_copies<0>();
     __syncthreads();
-    if (this_thread() == 0) change_turns(turn, n == 0);
+    if (n > 0) end_turn();
     if constexpr (Shape::kTwoQueryTiles) {
       if (n + 1 < work().steps) copy_queries(n + 1, next());
       commit_copies();
@@ -359,27 +340,35 @@ __device__ void BackwardBlock<T, Shape>::run() {
     const Dv of_dv(this_warp());
     multiply<T, kM / 16, Dv>(dv, columns_as_a<Pairs>(Shape::kP, of_dv.row, of_dv),
                              columns_as_b<Outs>(Shape::kDout, of_dv.column, of_dv));
-    if (this_thread() == 0 && !work().has_come) work().turn.wait();
     __syncthreads();
     if (n + 1 < work().steps) copy_dout(next());
     commit_copies();
 
     // dq += ds k
+    const BackwardWork& w = work();
+    const int last_row = min(now.row + kM, w.sequence.q_len) - 1;
+    const int q_tile = now.head * x.queries.slots + w.q_slot + now.row / kM;
+    const Turn turn{x.turns + q_tile,
+                    static_cast<uint32>((w.sequence.keys_of(last_row).end - 1) / kN - w.keys_begin / kN)};
+    const uint32 over = turn.over();
     const Dq of_dq(this_warp());
     typename Dq::Sums dq;
     Dq::clear(dq);
     multiply<T, kN / 16, Dq>(dq, rows_as_a<Pairs>(Shape::kDs, of_dq.row, of_dq),
                              columns_as_b<Keys>(Shape::kK, of_dq.column, of_dq));
-    const SumsInMemory<Dq> sums{x.dq + int64{q_tile()} * (kM * Shape::kQkDim)};
-    if (work().turn.number == 0)
+    const SumsInMemory<Dq> sums{x.dq + int64{q_tile} * (kM * Shape::kQkDim)};
+    if (turn.number == 0) {
       sums.store(dq);
-    else
+    } else {
+      turn.wait(over);
       sums.add(dq);
+    }
 
     // dk += ds^T q
     const Dk of_dk(this_warp());
     multiply<T, kM / 16, Dk>(dk, columns_as_a<Pairs>(Shape::kDs, of_dk.row, of_dk),
                              columns_as_b<Queries>(q_offset(n), of_dk.column, of_dk));
+    if (this_thread() == 0) pending_turn() = turn;
     if constexpr (!Shape::kTwoQueryTiles) {
       __syncthreads();
       if (n + 1 < work().steps) copy_queries(n + 1, next());
@@ -389,10 +378,7 @@ __device__ void BackwardBlock<T, Shape>::run() {
   }
 
   __syncthreads();
-  if (this_thread() == 0 && work().steps > 0) {
-    Turn::fence();
-    work().turn.end();
-  }
+  if (work().steps > 0) end_turn();
   store_keys(dk, dv);
 }
 

@@ -19,8 +19,7 @@ struct BackwardWork {
   int keys_begin, kv_head, part;
   int first_head, steps;  ///< of queries; tiles over the heads of the part
   int q_slot, k_slot;     ///< of the sequence's first tile of queries, and of the tile of keys
-  Turn turn;              ///< of the step that is being done
-  bool has_come;          ///< it is known that those before are over
+  Turn turn;              ///< that is to be ended: the first thread's
 };
 
 /// Tiles of the backward for one size of heads: M queries by N keys, and along which of them the 8 warps

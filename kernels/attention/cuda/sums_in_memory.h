@@ -23,14 +23,19 @@ struct SumsInMemory {
     return tile + (kAddsFour ? (four * Place::kThreads + this_thread()) * 4
                              : four * 4 * Place::kThreads + this_thread());
   }
+  /// = c. Strong writes, as those of add() are: blocks may do both in turns (turns.h).
   __device__ void store(const typename Place::Sums& c) const {
     Place::for_each_four(c, [&](int four, const float(&x)[4]) {
       float* const to = place(four);
-      if constexpr (kAddsFour)
-        *reinterpret_cast<float4*>(to) = {x[0], x[1], x[2], x[3]};
-      else
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+      asm volatile("st.relaxed.gpu.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(x[0]), "f"(x[1]),
+                   "f"(x[2]), "f"(x[3])
+                   : "memory");
+#else
 #pragma unroll
-        for (int n = 0; n < 4; ++n) to[n * Place::kThreads] = x[n];
+      for (int n = 0; n < 4; ++n)
+        asm volatile("st.relaxed.gpu.global.f32 [%0], %1;" ::"l"(to + n * Place::kThreads), "f"(x[n]) : "memory");
+#endif
     });
   }
   /// += c, without waiting for it.
