@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 
 #include "record/provenance.h"
 
@@ -51,14 +50,6 @@ std::string progress_text(const RunProgress& p) {
   return fmt::format("{} / {}  loss {:.3f}  {}{} tok/s  {}  {}  {} left", p.step, p.total_steps, p.loss,
                      skipped, count_text(p.tokens_per_second), count_text(p.flops_per_second, "FLOP/s"),
                      bytes_text(p.resident_bytes), duration_text(p.seconds_left));
-}
-
-bool output_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
-
-std::string styled(const char* style, const std::string& text) {
-  const char* no_color = std::getenv("NO_COLOR");
-  if (!output_is_terminal() || (no_color && *no_color)) return text;
-  return fmt::format("\x1b[{}m{}\x1b[0m", style, text);
 }
 
 void clear_line() {

@@ -23,9 +23,6 @@ class ProgressPrinter {
 
 /// Clears a line that renews itself.
 void clear_line();
-bool output_is_terminal();
-/// The text in this ANSI style where the output is a terminal and NO_COLOR is not set.
-std::string styled(const char* style, const std::string& text);
 
 std::string duration_text(double seconds);
 std::string bytes_text(int64 bytes);

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "core/file.h"
+#include "core/terminal.h"
 #include "experiments/identity.h"
 #include "experiments/initial_model.h"
 #include "experiments/numerics.h"

@@ -15,9 +15,9 @@
 #include "experiments/inspect.h"
 #include "experiments/run_study.h"
 #include "experiments/score.h"
-#include "experiments/selftest.h"
 #include "experiments/train_tokenizer.h"
 #include "kernels/matmul/library.h"
+#include "kernels/selftest/selftest.h"
 #include "record/report/report.h"
 #include "record/study_index.h"
 
@@ -281,7 +281,7 @@ void Commands::add_machine() {
   add_backend(sub);
   add_instruction_set(sub);
 
-  sub = command("selftest", "Hold a backend's attention to the fp64 oracle on this machine",
+  sub = command("selftest", "Hold every operation of a backend to the fp64 oracle on this machine",
                 [](const Arguments& a) {
                   choose_instruction_set(a);
                   return selftest(a.backend, all_threads(a.threads));

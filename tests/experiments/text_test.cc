@@ -4,6 +4,7 @@
 
 #include <sstream>
 
+#include "core/terminal.h"
 #include "experiments/describe_plan.h"
 #include "experiments/progress_line.h"
 #include "tests/config/helpers.h"

@@ -8,11 +8,13 @@
 #include <functional>
 
 #include "core/error.h"
+#include "kernels/attention/error_rule.h"
 #include "record/hdf5.h"
-#include "tests/kernels/attention/error_rule.h"
 
 namespace fovea {
 namespace {
+
+using namespace check;
 
 namespace fs = std::filesystem;
 
@@ -42,7 +44,7 @@ void expect_answer(const h5::Group& problem, const h5::Group& answer, const std:
   ASSERT_EQ(x.shape, expected.shape);
   ASSERT_EQ(answer.info(name).kind, h5::Kind::floating);
   if (name == "lse") {
-    EXPECT_EQ(broken_lse(x.values, expected.values), "");
+    EXPECT_EQ(broken(lse_deviation(x.values, expected.values)), "");
     return;
   }
   const DType dtype = dtype_named(problem.attribute<std::string>(".", "dtype"));
@@ -50,7 +52,7 @@ void expect_answer(const h5::Group& problem, const h5::Group& answer, const std:
                        .factor = name == "out" ? 2.0 : 3.0,
                        .low_error = most_apart(problem.read<double>("low/" + name).values, expected.values),
                        .most_lse = most_of(problem.read<double>("expected/lse").values)};
-  EXPECT_EQ(broken(rule, x.values, expected.values), "");
+  EXPECT_EQ(broken(deviation(rule, x.values, expected.values)), "");
 }
 
 TEST_P(Golden, KeepsTheErrorRule) {

@@ -1,4 +1,4 @@
-#include "kernels/activation/activation.h"
+#include "kernels/activation/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -10,45 +10,14 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Layout;
-using harness::Role;
 using harness::Tensor;
 
 constexpr ActivationKind kKinds[] = {ActivationKind::silu, ActivationKind::relu, ActivationKind::gelu,
                                      ActivationKind::gelu_tanh};
 
-struct Options {
-  int64 N = 1, C = 1;
-  ActivationKind kind = ActivationKind::silu;
-  DType dtype = DType::f32;
-  bool gated = true;
-  Layout layout;
-
-  std::vector<int64> up_shape() const { return gated ? std::vector<int64>{N, C} : std::vector<int64>{}; }
-};
-
-// Operands: gate up | out.
-Case forward(const Options& o) {
-  return {.operands = {{"gate", o.dtype, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"up", o.dtype, o.up_shape(), Role::in, nullptr, o.layout},
-                       {"out", o.dtype, {o.N, o.C}, Role::out, nullptr, o.layout}},
-          .call = [kind = o.kind](Stream& stream, const std::vector<View>& v) {
-            activation(stream, {.gate = v[0], .up = v[1], .out = v[2], .kind = kind});
-          }};
-}
-
-// Operands: gate up dout | dgate dup.
-Case backward(const Options& o) {
-  return {.operands = {{"gate", o.dtype, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"up", o.dtype, o.up_shape(), Role::in, nullptr, o.layout},
-                       {"dout", o.dtype, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"dgate", o.dtype, {o.N, o.C}, Role::out, nullptr, o.layout},
-                       {"dup", o.dtype, o.up_shape(), Role::out, nullptr, o.layout}},
-          .call = [kind = o.kind](Stream& stream, const std::vector<View>& v) {
-            activation_backward(
-                stream, {.gate = v[0], .up = v[1], .dout = v[2], .dgate = v[3], .dup = v[4], .kind = kind});
-          }};
-}
+using check::activation_backward_case;
+using check::activation_case;
+using Options = check::ActivationProblem;
 
 RC_GTEST_PROP(Activation, MatchesTheReference, ()) {
   Options o;
@@ -58,8 +27,8 @@ RC_GTEST_PROP(Activation, MatchesTheReference, ()) {
   o.dtype = *rc::gen::element(DType::f32, DType::bf16);
   o.gated = *rc::gen::arbitrary<bool>();
   o.layout = {*rc::gen::inRange<int64>(0, 9), *rc::gen::inRange<int64>(0, 9)};
-  harness::expect_matches_reference(forward(o), {.roundings = 1, .sums = 2}, 2);
-  harness::expect_matches_reference(backward(o), {.roundings = 1, .sums = 2}, 2);
+  harness::expect_matches_reference(activation_case(o), {.roundings = 1, .sums = 2}, 2);
+  harness::expect_matches_reference(activation_backward_case(o), {.roundings = 1, .sums = 2}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
@@ -68,8 +37,8 @@ TEST(Activation, MatchesTheReferenceOnEveryInstructionSet) {
     for (ActivationKind kind : kKinds)
       for (DType dtype : {DType::f32, DType::bf16}) {
         const Options o{.N = 2, .C = 77, .kind = kind, .dtype = dtype};
-        harness::expect_matches_reference(forward(o), {.sums = 2});
-        harness::expect_matches_reference(backward(o), {.sums = 2});
+        harness::expect_matches_reference(activation_case(o), {.sums = 2});
+        harness::expect_matches_reference(activation_backward_case(o), {.sums = 2});
       }
   });
 }
@@ -78,7 +47,7 @@ TEST(Activation, MatchesTheReferenceOnEveryInstructionSet) {
 TEST(Activation, IsAccurateFarIntoItsTails) {
   constexpr int64 kPoints = 4001;
   for (ActivationKind kind : kKinds) {
-    Case c = backward({.N = 1, .C = kPoints, .kind = kind});
+    Case c = activation_backward_case({.N = 1, .C = kPoints, .kind = kind});
     c.operands[0].value = [](int64 i) { return -12 + 24 * static_cast<double>(i) / (kPoints - 1); };
     for (size_t i : {1, 2}) c.operands[i].value = [](int64) { return 1.0; };
     const auto actual = harness::run(c), expected = harness::run(c, Backend::reference);
@@ -98,7 +67,7 @@ TEST(Activation, IsAccurateFarIntoItsTails) {
 
 TEST(Activation, LargeInputsStayFinite) {
   for (ActivationKind kind : kKinds) {
-    Case c = backward({.N = 1, .C = 10, .kind = kind});
+    Case c = activation_backward_case({.N = 1, .C = 10, .kind = kind});
     const std::vector<double> points = {-3e38, -1e20, -200, -88.5, -87.5, 87.5, 88.5, 200, 1e20, 3e38};
     c.operands[0].value = [&](int64 i) { return points[static_cast<size_t>(i)]; };
     for (size_t i : {1, 2}) c.operands[i].value = [](int64) { return 1.0; };
@@ -116,7 +85,7 @@ TEST(Activation, KnownValues) {
   const double expected[] = {0.7310585786, 1, 0.8413447461, 0.8411919906};
   for (ActivationKind kind : kKinds)
     for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
-      Case c = forward({.N = 1, .C = 1, .kind = kind, .gated = false});
+      Case c = activation_case({.N = 1, .C = 1, .kind = kind, .gated = false});
       c.operands[0].value = [](int64) { return 1.0; };
       EXPECT_NEAR(harness::run(c, backend)[2].get(0), expected[static_cast<size_t>(kind)], 1e-7);
     }
@@ -124,7 +93,7 @@ TEST(Activation, KnownValues) {
 
 TEST(Activation, ANaNStaysWhereItIs) {
   for (ActivationKind kind : kKinds) {
-    Case c = backward({.N = 1, .C = 21, .kind = kind});
+    Case c = activation_backward_case({.N = 1, .C = 21, .kind = kind});
     c.operands[0].value = [](int64 i) { return i == 20 || i == 3 ? std::nan("") : 0.5; };
     const auto t = harness::run(c);
     for (int64 i = 0; i < 21; ++i)
@@ -136,8 +105,8 @@ TEST(Activation, HasTheSameBitsAtAnyThreads) {
   for (ActivationKind kind : kKinds)
     for (DType dtype : {DType::f32, DType::bf16}) {
       const Options o{.N = 130, .C = 300, .kind = kind, .dtype = dtype};
-      harness::expect_same_bits_at_any_threads(forward(o));
-      harness::expect_same_bits_at_any_threads(backward(o));
+      harness::expect_same_bits_at_any_threads(activation_case(o));
+      harness::expect_same_bits_at_any_threads(activation_backward_case(o));
     }
 }
 
@@ -145,7 +114,7 @@ TEST(Activation, GradientsMatchFiniteDifferences) {
   for (ActivationKind kind : kKinds)
     for (bool gated : {false, true}) {
       const Options o{.N = 3, .C = 11, .kind = kind, .gated = gated};
-      const Case f = forward(o), b = backward(o);
+      const Case f = activation_case(o), b = activation_backward_case(o);
       auto x = harness::make_operands(f, Backend::reference),
            g = harness::make_operands(b, Backend::reference);
       for (int64 i = 0; i < x[0].elements(); ++i)  // no step of the difference crosses relu's kink
@@ -165,7 +134,8 @@ TEST(Activation, GradientsMatchFiniteDifferences) {
 TEST(Activation, BackwardMayOverwriteItsInputs) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (size_t target : {0, 2}) {  // dgate over gate or dout; dup over up
-      const Case c = backward({.N = 3, .C = 600, .kind = ActivationKind::gelu, .dtype = dtype});
+      const Case c =
+          activation_backward_case({.N = 3, .C = 600, .kind = ActivationKind::gelu, .dtype = dtype});
       const auto apart = harness::run(c);
       const auto t = harness::run_in_place(c, {{3, target}, {4, 1}});
       EXPECT_EQ(t[target].bits(), apart[3].bits());

@@ -1,4 +1,4 @@
-#include "kernels/adamw/adamw.h"
+#include "kernels/adamw/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -10,55 +10,27 @@ namespace {
 
 using harness::Case;
 using harness::Operand;
-using harness::Role;
 using harness::Tensor;
+
+using check::adamw_case;
+using check::gated_adamw_case;
+using check::usual_adamw;
 
 enum Index { kGradient, kM, kV, kWeight, kComputeWeight };
 
-Case case_of(int64 n, AdamW settings, bool compute_weight, uint64 seed = 1) {
-  const auto positive = [seed](int64 i) {
-    return static_cast<double>(
-        RandomSequence{seed, RandomUse::synthetic, 77}.uniform(static_cast<uint64>(i)));
-  };
-  const harness::Layout shifted{0, 1};
-  return {.operands = {{"gradient", DType::f32, {n}, Role::in, nullptr, shifted},
-                       {"m", DType::f32, {n}, Role::inout},
-                       {"v", DType::f32, {n}, Role::inout, positive},
-                       {"weight", DType::f32, {n}, Role::inout, nullptr, shifted},
-                       {"compute_weight", DType::bf16,
-                        compute_weight ? std::vector<int64>{n} : std::vector<int64>{}, Role::out}},
-          .call =
-              [settings](Stream& stream, const auto& v) {
-                AdamW op = settings;
-                op.gradient = v[kGradient];
-                op.m = v[kM];
-                op.v = v[kV];
-                op.weight = v[kWeight];
-                op.compute_weight = v[kComputeWeight];
-                adamw(stream, op);
-              },
-          .seed = seed};
-}
-
-// A moment may be far smaller than the two terms, of some tenths, that it is the sum of; of a lone element
-// nothing larger stands beside it.
-constexpr double kCancelled = 0.25 * 0x1p-23;
-
-AdamW usual() { return {.lr = 3e-3, .decay = 0.1, .gradient_scale = 0.7, .step = 3}; }
-
 RC_GTEST_PROP(AdamW, MatchesTheOracle, ()) {
-  AdamW op = usual();
+  AdamW op = usual_adamw();
   op.step = *rc::gen::element<int64>(1, 2, 10, 100'000);
   op.epsilon = *rc::gen::element(1e-8, 1e-2);
   op.decay = *rc::gen::element(0.0, 0.1);
   op.beta2 = *rc::gen::element(0.95, 0.999);
-  RC_ASSERT(harness::mismatch(case_of(*rc::gen::inRange<int64>(0, 200), op, *rc::gen::arbitrary<bool>(),
-                                      *rc::gen::arbitrary<uint64>()),
-                              {.roundings = 2, .sums = 2, .floor = kCancelled}, 2) == "");
+  RC_ASSERT(harness::mismatch(adamw_case(*rc::gen::inRange<int64>(0, 200), op, *rc::gen::arbitrary<bool>(),
+                                         *rc::gen::arbitrary<uint64>()),
+                              check::kAdamWTolerance, 2) == "");
 }
 
 TEST(AdamW, HasTheSameBitsAtAnyThreads) {
-  harness::expect_same_bits_at_any_threads(case_of(50'001, usual(), true));
+  harness::expect_same_bits_at_any_threads(adamw_case(50'001, usual_adamw(), true));
 }
 
 TEST(AdamW, SaysWhatIsNoLongerFinite) {
@@ -66,41 +38,22 @@ TEST(AdamW, SaysWhatIsNoLongerFinite) {
     for (const int index : {kGradient, kM, kV, kWeight})
       for (const int64 bad : {int64{-1}, int64{0}, int64{20'000}})
         for (const double value : {std::nan(""), HUGE_VAL}) {
-          AdamW op = usual();
+          AdamW op = usual_adamw();
           op.finite.emplace();
           op.finite->set(true);
-          Case c = case_of(20'001, op, true);
+          Case c = adamw_case(20'001, op, true);
           c.operands[static_cast<size_t>(index)].value = [=](int64 i) { return i == bad ? value : 0.5; };
           harness::run(c, backend, 2);
           EXPECT_EQ(op.finite->get(), bad < 0) << index << " " << bad << " " << value;
         }
 }
 
-/// The case with a factor and a flag as operands behind the others.
-Case gated_case(int64 n, const AdamW& settings, double factor, bool go) {
-  Case c = case_of(n, settings, true);
-  c.operands.push_back({"gradient_factor", DType::f64, {1}, Role::in, [=](int64) { return factor; }});
-  c.operands.push_back({"go", DType::i32, {1}, Role::in, [=](int64) { return go ? 1.0 : 0.0; }});
-  c.call = [settings](Stream& stream, const auto& v) {
-    AdamW op = settings;
-    op.gradient = v[kGradient];
-    op.m = v[kM];
-    op.v = v[kV];
-    op.weight = v[kWeight];
-    op.compute_weight = v[kComputeWeight];
-    op.gradient_factor = v[kComputeWeight + 1];
-    op.go = v[kComputeWeight + 2];
-    adamw(stream, op);
-  };
-  return c;
-}
-
 TEST(AdamW, AFactorInMemoryIsAFactorOfTheGradient) {
   for (const Backend backend : {harness::backend_under_test(), Backend::reference}) {
-    AdamW scaled = usual();
+    AdamW scaled = usual_adamw();
     scaled.gradient_scale = 0.7 * 0.3;
-    const auto expected = harness::run(case_of(20'001, scaled, true), backend, 2);
-    const auto actual = harness::run(gated_case(20'001, usual(), 0.3, true), backend, 2);
+    const auto expected = harness::run(adamw_case(20'001, scaled, true), backend, 2);
+    const auto actual = harness::run(gated_adamw_case(20'001, usual_adamw(), 0.3, true), backend, 2);
     for (const size_t i : {kM, kV, kWeight, kComputeWeight})
       EXPECT_TRUE(expected[i].bits() == actual[i].bits()) << name_of(backend) << " " << i;
   }
@@ -108,10 +61,10 @@ TEST(AdamW, AFactorInMemoryIsAFactorOfTheGradient) {
 
 TEST(AdamW, WhereTheFlagIsDownNothingIsWritten) {
   for (const Backend backend : {harness::backend_under_test(), Backend::reference}) {
-    AdamW op = usual();
+    AdamW op = usual_adamw();
     op.finite.emplace();
     op.finite->set(true);
-    const Case c = gated_case(20'001, op, std::nan(""), false);
+    const Case c = gated_adamw_case(20'001, op, std::nan(""), false);
     const auto before = harness::make_operands(c, backend), after = harness::run(c, backend, 2);
     for (const size_t i : {kM, kV, kWeight, kComputeWeight})
       EXPECT_TRUE(before[i].bits() == after[i].bits()) << name_of(backend) << " " << i;
@@ -132,19 +85,8 @@ TEST(UpdateGate, ClipsByTheNormAndStopsWhatIsNotFinite) {
           Expected{inf, 1, 1, 0, false}, Expected{nan, 1, 0, 1, false}, Expected{4, nan, 0, 1, false},
           Expected{4, -inf, 5, 1, false}})
       for (const bool has_loss : {true, false}) {
-        const auto one = [](double value) { return [=](int64) { return value; }; };
-        const Case c{.operands = {{"squares", DType::f64, {1}, Role::in, one(e.squares)},
-                                  {"loss", DType::f64, {1}, Role::in, one(e.loss)},
-                                  {"factor", DType::f64, {1}, Role::out},
-                                  {"go", DType::i32, {1}, Role::out}},
-                     .call = [&](Stream& stream, const auto& v) {
-                       gate_update(stream, {.squares = v[0],
-                                            .loss = has_loss ? v[1] : View(),
-                                            .factor = v[2],
-                                            .go = v[3],
-                                            .clip = e.clip});
-                     }};
-        const auto out = harness::run(c, backend);
+        const auto out =
+            harness::run(check::update_gate_case({e.squares, e.loss, e.clip, has_loss}), backend);
         EXPECT_EQ(out[2].get(0), e.factor) << name_of(backend) << " " << e.squares;
         EXPECT_EQ(out[3].get(0), !has_loss && std::isfinite(e.squares) ? 1 : e.go)
             << name_of(backend) << " " << e.squares << " " << e.loss;
@@ -152,7 +94,8 @@ TEST(UpdateGate, ClipsByTheNormAndStopsWhatIsNotFinite) {
 }
 
 TEST(AdamW, TheComputeWeightIsTheRoundedWeight) {
-  const auto tensors = harness::run(case_of(20'000, usual(), true), harness::backend_under_test(), 2);
+  const auto tensors =
+      harness::run(adamw_case(20'000, usual_adamw(), true), harness::backend_under_test(), 2);
   for (int64 i = 0; i < 20'000; ++i)
     ASSERT_EQ(tensors[kComputeWeight].get(i),
               static_cast<double>(to_f32(bf16(static_cast<float>(tensors[kWeight].get(i))))));
@@ -160,7 +103,7 @@ TEST(AdamW, TheComputeWeightIsTheRoundedWeight) {
 
 TEST(AdamW, TheFirstStepFromZeroMovesByTheLearningRate) {
   for (Backend backend : {Backend::reference, harness::backend_under_test()}) {
-    Case c = case_of(5, {.lr = 0.01, .step = 1}, false);
+    Case c = adamw_case(5, {.lr = 0.01, .step = 1}, false);
     c.operands[kM].value = c.operands[kV].value = [](int64) { return 0.0; };
     c.operands[kWeight].value = [](int64) { return 2.0; };
     c.operands[kGradient].value = [](int64 i) { return i % 2 ? -3.0 : 5.0; };
@@ -175,7 +118,7 @@ TEST(AdamW, TwoStepsByHand) {
   for (Backend backend : {Backend::reference, harness::backend_under_test()}) {
     double m = 0, v = 0, weight = 1;
     for (int64 step : {1, 2}) {
-      Case c = case_of(1, {.lr = 0.1, .epsilon = 0.5, .decay = 0.5, .step = step}, false);
+      Case c = adamw_case(1, {.lr = 0.1, .epsilon = 0.5, .decay = 0.5, .step = step}, false);
       c.operands[kGradient].value = [step](int64) { return step == 1 ? 1.0 : -2.0; };
       c.operands[kM].value = [m](int64) { return m; };
       c.operands[kV].value = [v](int64) { return v; };
@@ -193,10 +136,10 @@ TEST(AdamW, TwoStepsByHand) {
 
 /// Each way in which operands may lie to accesses of 16 bytes, at both ends.
 TEST(AdamW, OperandsMayLieAnywhere) {
-  const auto expected = harness::run(case_of(41, usual(), true), harness::backend_under_test());
+  const auto expected = harness::run(adamw_case(41, usual_adamw(), true), harness::backend_under_test());
   for (int64 offset = 0; offset < 4; ++offset)
     for (const int64 other : {offset, int64{0}}) {
-      Case c = case_of(41, usual(), true);
+      Case c = adamw_case(41, usual_adamw(), true);
       for (Operand& operand : c.operands) operand.layout = {0, offset};
       c.operands[kV].layout = {0, other};
       const auto actual = harness::run(c, harness::backend_under_test());
@@ -211,12 +154,12 @@ TEST(AdamW, OneReadbackSpeaksForSeveralUpdates) {
     for (const int64 bad : {-1, 0, 1, 2}) {
       Readback<bool> finite;
       finite.set(true);
-      Case c = case_of(9, usual(), false);
+      Case c = adamw_case(9, usual_adamw(), false);
       c.operands[kGradient].value = [bad](int64 i) { return bad == i / 3 ? std::nan("") : 0.5; };
       c.call = [finite](Stream& stream, const auto& v) {
         for (int64 part = 0; part < 3; ++part) {
           const Range range{3 * part, 3 * part + 3};
-          AdamW op = usual();
+          AdamW op = usual_adamw();
           op.gradient = v[kGradient].slice(range);
           op.m = v[kM].slice(range);
           op.v = v[kV].slice(range);

@@ -16,10 +16,10 @@ class Attention : public testing::TestWithParam<AttentionCase> {};
 
 TEST_P(Attention, KeepsTheErrorRule) {
   for (const DType dtype : kDTypes) {
-    const Judge judge(GetParam(), dtype);
+    const check::AttentionJudge judge(GetParam(), dtype);
     for (const Backend backend : harness::backends_under_test())
       harness::for_each_variant(backend, [&] {
-        EXPECT_EQ(judge.verdict(backend), "") << name_of(backend) << " in " << name_of(dtype);
+        EXPECT_EQ(verdict(judge, backend), "") << name_of(backend) << " in " << name_of(dtype);
       });
   }
 }

@@ -7,36 +7,13 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/attention/attention.h"
+#include "kernels/attention/case.h"
 
 namespace fovea {
 
-/// One attention problem of the shared table: tests and benchmarks take it from here.
-struct AttentionCase {
-  std::string name;  ///< letters, digits and underscores
-  AttentionProblem problem;
-  bool sink = false;
-  int64 gap = 0, offset = 0;  ///< elements between heads, and before the first: strides and misalignment
-  double gain = 1;            ///< of q and k: how peaked the softmax is
-  bool accumulate = false;
-};
-
-inline AttentionProblem attention_problem(int64 q_len, int64 kv_len, int64 q_heads, int64 kv_heads,
-                                          int64 head_dim, Mask mask = {}) {
-  return {.q_len = q_len,
-          .kv_len = kv_len,
-          .q_heads = q_heads,
-          .kv_heads = kv_heads,
-          .qk_dim = head_dim,
-          .v_dim = head_dim,
-          .mask = std::move(mask),
-          .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)))};
-}
-
-inline Mask document_mask(std::vector<int64> q, std::vector<int64> k, Mask mask = causal_mask()) {
-  mask.documents = std::make_shared<DocumentBounds>(DocumentBounds{std::move(q), std::move(k)});
-  return mask;
-}
+using check::attention_problem;
+using check::AttentionCase;
+using check::document_mask;
 
 inline AttentionCase with(AttentionCase c, void (*change)(AttentionCase&)) {
   change(c);

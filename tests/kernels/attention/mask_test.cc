@@ -121,9 +121,9 @@ AttentionCase any_case() {
 RC_GTEST_PROP(AttentionProperty, EveryBackendKeepsTheErrorRule, ()) {
   const AttentionCase c = any_case();
   const DType dtype = *rc::gen::element(DType::f32, DType::bf16, DType::f16);
-  const Judge judge(c, dtype, *rc::gen::arbitrary<uint32>());
+  const check::AttentionJudge judge(c, dtype, *rc::gen::arbitrary<uint32>());
   for (const Backend backend : harness::backends_under_test())
-    RC_ASSERT(fmt::format("{} {}", name_of(backend), judge.verdict(backend)) ==
+    RC_ASSERT(fmt::format("{} {}", name_of(backend), verdict(judge, backend)) ==
               fmt::format("{} ", name_of(backend)));
 }
 

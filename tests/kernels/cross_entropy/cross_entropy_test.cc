@@ -1,4 +1,4 @@
-#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/cross_entropy/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -12,65 +12,10 @@ using harness::Case;
 using harness::Role;
 using harness::Tensor;
 
-struct Problem {
-  int64 N = 1, C = 1, V = 1;
-  DType dtype = DType::f32;
-  bool bias = false, gradients = true, accumulators = true, accumulate = true;
-  float softcap = 0;
-  harness::Layout layout = {};
-};
-
-/// Gradients of 0.125 (p - 1): where p is nearly 1, what is left is the rounding of p.
-constexpr harness::Tolerance kTolerance{.roundings = 1, .sums = 64, .floor = 5e-7};
-/// Products of bf16 round the gradient by the logits to it: 2^-9 of each term, of which those of a row add up
-/// to 0.25 at most, and which may cancel.
-harness::Tolerance tolerance_of(DType dtype, harness::Tolerance tolerance = kTolerance) {
-  if (dtype == DType::bf16) {
-    tolerance.sums += 0x1p-9 / 0x1p-23;
-    tolerance.floor += 0x1p-9 * 0.5;
-  }
-  return tolerance;
-}
+using check::linear_cross_entropy_case;
+using Problem = check::CrossEntropyProblem;
 
 enum Index { kHidden, kWeight, kBias, kTargets, kLosses, kDHidden, kDWeight, kDBias };
-
-std::vector<int64> where(bool there, std::vector<int64> shape) {
-  return there ? shape : std::vector<int64>{};
-}
-
-/// Every fifth row is ignored.
-double target_of(int64 n, int64 V) { return n % 5 == 3 ? -1.0 : static_cast<double>(n * 7919 % V); }
-
-Case case_of(const Problem& p, uint64 seed = 1) {
-  const bool sums = p.gradients && p.accumulators;
-  const auto small = [seed](int64 i) {  // logits of a few units
-    return 0.3 * RandomSequence{seed, RandomUse::synthetic, 50}.normal(static_cast<uint64>(i));
-  };
-  return {.operands = {{"hidden", p.dtype, {p.N, p.C}, Role::in, nullptr, p.layout},
-                       {"weight", p.dtype, {p.V, p.C}, Role::in, small, p.layout},
-                       {"bias", DType::f32, where(p.bias, {p.V})},
-                       {"targets", DType::i32, {p.N}, Role::in, [p](int64 n) { return target_of(n, p.V); }},
-                       {"losses", DType::f32, {p.N}, Role::out},
-                       {"dhidden", p.dtype, where(p.gradients, {p.N, p.C}), Role::out, nullptr, p.layout},
-                       {"dweight", DType::f32, where(sums, {p.V, p.C}),
-                        p.accumulate ? Role::inout : Role::out, nullptr, p.layout},
-                       {"dbias", DType::f32, where(sums && p.bias, {p.V}), Role::inout}},
-          .call =
-              [p](Stream& stream, const auto& v) {
-                linear_cross_entropy(stream, {.hidden = v[kHidden],
-                                              .weight = v[kWeight],
-                                              .bias = v[kBias],
-                                              .targets = v[kTargets],
-                                              .losses = v[kLosses],
-                                              .dhidden = v[kDHidden],
-                                              .dweight = v[kDWeight],
-                                              .dbias = v[kDBias],
-                                              .softcap = p.softcap,
-                                              .gradient_scale = 0.125,
-                                              .accumulate_dweight = p.accumulate});
-              },
-          .seed = seed};
-}
 
 RC_GTEST_PROP(LinearCrossEntropy, MatchesTheOracle, ()) {
   Problem p{.N = *rc::gen::inRange<int64>(0, 70),
@@ -83,8 +28,8 @@ RC_GTEST_PROP(LinearCrossEntropy, MatchesTheOracle, ()) {
   p.accumulate = p.N == 0 || *rc::gen::arbitrary<bool>();
   p.softcap = *rc::gen::element(0.0f, 2.5f);
   p.layout = {*rc::gen::inRange<int64>(0, 3), *rc::gen::inRange<int64>(0, 3)};
-  RC_ASSERT(harness::mismatch(case_of(p, *rc::gen::arbitrary<uint64>()), tolerance_of(p.dtype),
-                              *rc::gen::inRange(1, 4)) == "");
+  RC_ASSERT(harness::mismatch(linear_cross_entropy_case(p, *rc::gen::arbitrary<uint64>()),
+                              check::cross_entropy_tolerance(p.dtype), *rc::gen::inRange(1, 4)) == "");
 }
 
 /// Several chunks, the last one ragged; a vocabulary of several panels.
@@ -103,24 +48,26 @@ std::vector<Problem> large_problems() {
 
 TEST(LinearCrossEntropy, ChunksMatchTheOracle) {
   for (const Problem& p : large_problems())
-    harness::expect_matches_reference(case_of(p), tolerance_of(p.dtype, {1, 128}), 2);
+    harness::expect_matches_reference(linear_cross_entropy_case(p),
+                                      check::cross_entropy_tolerance(p.dtype, {1, 128}), 2);
 }
 
 TEST(LinearCrossEntropy, HasTheSameBitsAtAnyThreads) {
-  for (const Problem& p : large_problems()) harness::expect_same_bits_at_any_threads(case_of(p));
+  for (const Problem& p : large_problems())
+    harness::expect_same_bits_at_any_threads(linear_cross_entropy_case(p));
 }
 
 TEST(LinearCrossEntropy, LossesDoNotDependOnWhetherGradientsAreAsked) {
   Problem p{.N = 300, .C = 17, .V = 130, .softcap = 3};
-  const auto with = harness::run(case_of(p), harness::backend_under_test());
+  const auto with = harness::run(linear_cross_entropy_case(p), harness::backend_under_test());
   p.gradients = false;
-  const auto without = harness::run(case_of(p), harness::backend_under_test());
+  const auto without = harness::run(linear_cross_entropy_case(p), harness::backend_under_test());
   EXPECT_TRUE(with[kLosses].bits() == without[kLosses].bits());
 }
 
 TEST(LinearCrossEntropy, IgnoredRowsLoseNothingAndPullNothing) {
   for (Backend backend : {Backend::reference, harness::backend_under_test()}) {
-    const auto v = harness::run(case_of({.N = 20, .C = 6, .V = 9}), backend);
+    const auto v = harness::run(linear_cross_entropy_case({.N = 20, .C = 6, .V = 9}), backend);
     for (int64 n = 0; n < 20; ++n) {
       EXPECT_EQ(v[kLosses].get(n) == 0, n % 5 == 3) << name_of(backend) << " row " << n;
       for (int64 c = 0; c < 6; ++c) EXPECT_EQ(v[kDHidden].get(n * 6 + c) == 0, n % 5 == 3) << n;
@@ -130,14 +77,14 @@ TEST(LinearCrossEntropy, IgnoredRowsLoseNothingAndPullNothing) {
 
 TEST(LinearCrossEntropy, UniformLogitsLoseTheLogarithmOfTheVocabulary) {
   for (Backend backend : {Backend::reference, harness::backend_under_test()}) {
-    Case c = case_of({.N = 4, .C = 3, .V = 256});
+    Case c = linear_cross_entropy_case({.N = 4, .C = 3, .V = 256});
     c.operands[kWeight].value = [](int64) { return 0.0; };
     EXPECT_NEAR(harness::run(c, backend)[kLosses].get(0), std::log(256.0), 1e-6);
   }
 }
 
 TEST(LinearCrossEntropy, LargeLogitsStayFinite) {
-  Case c = case_of({.N = 8, .C = 4, .V = 50});
+  Case c = linear_cross_entropy_case({.N = 8, .C = 4, .V = 50});
   c.operands[kHidden].value = [](int64) { return 1e4; };
   harness::expect_matches_reference(c, {4, 64});
 }
@@ -146,7 +93,7 @@ TEST(LinearCrossEntropy, LargeLogitsStayFinite) {
 TEST(LinearCrossEntropy, ATargetFarBelowTheLargestLogitHasAFiniteLoss) {
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const int64 V : {50, 1030, 4500}) {
-      Case c = case_of({.N = 40, .C = 4, .V = V, .dtype = dtype});
+      Case c = linear_cross_entropy_case({.N = 40, .C = 4, .V = V, .dtype = dtype});
       c.operands[kHidden].value = [](int64 i) { return i % 4 == 0 ? 1.0 : 0.0; };
       c.operands[kWeight].value = [V](int64 i) {
         return i % 4 == 0 ? static_cast<double>(i / 4 * 37 % V) * 300 / static_cast<double>(V) - 200 : 0.0;
@@ -155,7 +102,7 @@ TEST(LinearCrossEntropy, ATargetFarBelowTheLargestLogitHasAFiniteLoss) {
       double largest = 0;
       for (int64 n = 0; n < 40; ++n) largest = std::max(largest, v[kLosses].get(n));
       EXPECT_GT(largest, 100);
-      harness::expect_matches_reference(c, tolerance_of(dtype));
+      harness::expect_matches_reference(c, check::cross_entropy_tolerance(dtype));
     }
 }
 
@@ -164,7 +111,7 @@ TEST(LinearCrossEntropy, ANonFiniteRowSpoilsItsOwnLossAlone) {
     for (float softcap : {0.0f, 5.0f})
       for (Backend backend : {Backend::reference, harness::backend_under_test()})
         for (int64 V : {5, 64, 77}) {
-          Case c = case_of({.N = 20, .C = 6, .V = V, .softcap = softcap});
+          Case c = linear_cross_entropy_case({.N = 20, .C = 6, .V = V, .softcap = softcap});
           c.operands[kHidden].value = [bad](int64 i) { return i / 6 == 7 || i / 6 == 8 ? bad : 0.5; };
           c.operands[kWeight].value = [](int64 i) { return i % 7 + 1.0; };  // infinity, which a softcap hides
           const auto v = harness::run(c, backend);
@@ -196,7 +143,8 @@ TEST(LinearCrossEntropy, NeverHoldsMoreThanAChunkOfLogits) {
 
 TEST(Reference, CrossEntropyGradientsMatchFiniteDifferences) {
   for (float softcap : {0.0f, 1.5f}) {
-    Case c = case_of({.N = 9, .C = 4, .V = 7, .dtype = DType::f64, .bias = true, .softcap = softcap});
+    Case c = linear_cross_entropy_case(
+        {.N = 9, .C = 4, .V = 7, .dtype = DType::f64, .bias = true, .softcap = softcap});
     c.operands[kDWeight].value = c.operands[kDBias].value = [](int64) { return 0.0; };
     const auto gradients = harness::run(c, Backend::reference);
     std::vector<Tensor> v = harness::make_operands(c, Backend::reference);
@@ -214,18 +162,14 @@ TEST(Reference, CrossEntropyGradientsMatchFiniteDifferences) {
 }
 
 RC_GTEST_PROP(LinearLogits, MatchesTheOracle, ()) {
-  const auto N = *rc::gen::inRange<int64>(0, 40), C = *rc::gen::inRange<int64>(1, 40);
-  const auto V = *rc::gen::inRange<int64>(1, 90);
-  const DType dtype = *rc::gen::element(DType::f32, DType::bf16);
-  const float softcap = *rc::gen::element(0.0f, 2.5f);
-  const Case c{.operands = {{"hidden", dtype, {N, C}},
-                            {"weight", dtype, {V, C}},
-                            {"bias", DType::f32, where(*rc::gen::arbitrary<bool>(), {V})},
-                            {"logits", DType::f32, {N, V}, Role::out, nullptr, {2, 1}}},
-               .call = [softcap](Stream& stream, const auto& v) {
-                 linear_logits(stream, {v[0], v[1], v[2], v[3], softcap});
-               }};
-  RC_ASSERT(harness::mismatch(c, {.roundings = 1, .sums = 32}, 2) == "");
+  const Problem p{.N = *rc::gen::inRange<int64>(0, 40),
+                  .C = *rc::gen::inRange<int64>(1, 40),
+                  .V = *rc::gen::inRange<int64>(1, 90),
+                  .dtype = *rc::gen::element(DType::f32, DType::bf16),
+                  .bias = *rc::gen::arbitrary<bool>(),
+                  .softcap = *rc::gen::element(0.0f, 2.5f),
+                  .layout = {2, 1}};
+  RC_ASSERT(harness::mismatch(check::linear_logits_case(p), {.roundings = 1, .sums = 32}, 2) == "");
 }
 
 TEST(LinearLogits, ANaNStaysInItsRow) {
@@ -247,7 +191,7 @@ TEST(CrossEntropyDeathTest, ATargetBeyondTheVocabularyAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   for (const Backend backend : {harness::backend_under_test(), Backend::reference})
     for (const double target : {9.0, -2.0}) {
-      Case c = case_of({.N = 3, .C = 2, .V = 9});
+      Case c = linear_cross_entropy_case({.N = 3, .C = 2, .V = 9});
       c.operands[kTargets].value = [target](int64 n) { return n == 1 ? target : 0; };
       EXPECT_DEATH(harness::run_to_its_end(c, backend), device_of(backend) == Device::cuda
                                                             ? "CUDA: .* cross_entropy|the kernel traps"

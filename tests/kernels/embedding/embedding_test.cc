@@ -1,4 +1,4 @@
-#include "kernels/embedding/embedding.h"
+#include "kernels/embedding/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,67 +9,11 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Role;
 using harness::Tensor;
 
-struct Problem {
-  int64 N = 1, C = 1, V = 11, P = 7;
-  DType dtype = DType::f32, out_dtype = DType::f32;
-  bool positions = false;
-  float scale = 1, dropout = 0;
-  harness::Layout layout = {};
-};
-
-std::function<double(int64)> below(int64 bound, uint32 stream) {
-  return [bound, stream](int64 i) {
-    const RandomSequence random{5, RandomUse::synthetic, stream};
-    return static_cast<double>(random.below(static_cast<uint64>(bound), static_cast<uint64>(i)));
-  };
-}
-
-Dropout dropout_of(const Problem& p) {
-  return {.probability = p.dropout, .random = {3, RandomUse::dropout, 1}, .first_row = 1000};
-}
-
-std::vector<int64> where(bool there, std::vector<int64> shape) {
-  return there ? shape : std::vector<int64>{};
-}
-
-Case forward_case(const Problem& p) {
-  return {
-      .operands = {{"tokens", DType::i32, {p.N}, Role::in, below(p.V, 60)},
-                   {"positions", DType::i32, where(p.positions, {p.N}), Role::in, below(p.P, 61)},
-                   {"table", p.dtype, {p.V, p.C}, Role::in, nullptr, p.layout},
-                   {"position_table", p.dtype, where(p.positions, {p.P, p.C}), Role::in, nullptr, p.layout},
-                   {"out", p.out_dtype, {p.N, p.C}, Role::out, nullptr, p.layout}},
-      .call = [p](Stream& stream, const auto& v) {
-        embedding(stream, {.tokens = v[0],
-                           .positions = v[1],
-                           .table = v[2],
-                           .position_table = v[3],
-                           .out = v[4],
-                           .scale = p.scale,
-                           .dropout = dropout_of(p)});
-      }};
-}
-
-Case backward_case(const Problem& p) {
-  return {.operands = {{"tokens", DType::i32, {p.N}, Role::in, below(p.V, 60)},
-                       {"positions", DType::i32, where(p.positions, {p.N}), Role::in, below(p.P, 61)},
-                       {"dout", p.out_dtype, {p.N, p.C}, Role::in, nullptr, p.layout},
-                       {"dtable", DType::f32, {p.V, p.C}, Role::inout, nullptr, p.layout},
-                       {"dposition_table", DType::f32, where(p.positions, {p.P, p.C}), Role::inout, nullptr,
-                        p.layout}},
-          .call = [p](Stream& stream, const auto& v) {
-            embedding_backward(stream, {.tokens = v[0],
-                                        .positions = v[1],
-                                        .dout = v[2],
-                                        .dtable = v[3],
-                                        .dposition_table = v[4],
-                                        .scale = p.scale,
-                                        .dropout = dropout_of(p)});
-          }};
-}
+using check::embedding_backward_case;
+using check::embedding_case;
+using Problem = check::EmbeddingProblem;
 
 Problem any_problem() {
   Problem p{.N = *rc::gen::inRange<int64>(0, 60), .C = *rc::gen::inRange<int64>(1, 150)};
@@ -83,17 +27,17 @@ Problem any_problem() {
 }
 
 RC_GTEST_PROP(Embedding, MatchesTheOracle, ()) {
-  RC_ASSERT(harness::mismatch(forward_case(any_problem()), {.roundings = 1, .sums = 4}, 2) == "");
+  RC_ASSERT(harness::mismatch(embedding_case(any_problem()), {.roundings = 1, .sums = 4}, 2) == "");
 }
 
 RC_GTEST_PROP(EmbeddingBackward, MatchesTheOracle, ()) {
-  RC_ASSERT(harness::mismatch(backward_case(any_problem()), {.roundings = 1, .sums = 16}, 2) == "");
+  RC_ASSERT(harness::mismatch(embedding_backward_case(any_problem()), {.roundings = 1, .sums = 16}, 2) == "");
 }
 
 TEST(Embedding, WideRowsMatchTheOracle) {
   const Problem p{.N = 9, .C = 2111, .dtype = DType::bf16, .positions = true, .dropout = 0.5f};
-  harness::expect_matches_reference(forward_case(p), {1, 4}, 2);
-  harness::expect_matches_reference(backward_case(p), {1, 16}, 2);
+  harness::expect_matches_reference(embedding_case(p), {1, 4}, 2);
+  harness::expect_matches_reference(embedding_backward_case(p), {1, 16}, 2);
 }
 
 // One token alone, all the same, and more tokens and a larger vocabulary than one pass of a sort takes.
@@ -103,13 +47,13 @@ TEST(Embedding, AnyTokensMatchTheOracle) {
         Problem{.N = 5000, .C = 6, .V = 70'000, .P = 300, .positions = true, .dropout = 0.2f},
         Problem{.N = 33, .C = 40, .V = 2}}) {
     SCOPED_TRACE(fmt::format("{} tokens of {}", p.N, p.V));
-    harness::expect_matches_reference(forward_case(p), {1, 4}, 2);
-    harness::expect_matches_reference(backward_case(p), {1, 64}, 2);
+    harness::expect_matches_reference(embedding_case(p), {1, 4}, 2);
+    harness::expect_matches_reference(embedding_backward_case(p), {1, 64}, 2);
   }
 }
 
 TEST(EmbeddingBackward, ANaNReachesItsTokenAlone) {
-  Case c = backward_case({.N = 50, .C = 20});
+  Case c = embedding_backward_case({.N = 50, .C = 20});
   c.operands[2].value = [](int64 i) { return i == 17 * 20 + 5 ? std::nan("") : 1.0; };
   const auto tensors = harness::run(c);
   const auto token = static_cast<int64>(tensors[0].get(17));
@@ -120,13 +64,13 @@ TEST(EmbeddingBackward, ANaNReachesItsTokenAlone) {
 TEST(Embedding, HasTheSameBitsAtAnyThreads) {
   for (float dropout : {0.0f, 0.1f}) {
     const Problem p{.N = 700, .C = 200, .positions = true, .scale = 3, .dropout = dropout};
-    harness::expect_same_bits_at_any_threads(forward_case(p));
-    harness::expect_same_bits_at_any_threads(backward_case(p));
+    harness::expect_same_bits_at_any_threads(embedding_case(p));
+    harness::expect_same_bits_at_any_threads(embedding_backward_case(p));
   }
 }
 
 TEST(Embedding, ANaNInTheTableReachesItsTokensAlone) {
-  Case c = forward_case({.N = 50, .C = 20});
+  Case c = embedding_case({.N = 50, .C = 20});
   c.operands[2].value = [](int64 i) { return i == 4 * 20 + 5 ? std::nan("") : 1.0; };
   const auto tensors = harness::run(c);
   for (int64 i = 0; i < 50 * 20; ++i)
@@ -135,8 +79,8 @@ TEST(Embedding, ANaNInTheTableReachesItsTokensAlone) {
 
 TEST(Reference, EmbeddingGradientsMatchFiniteDifferences) {
   const Problem p{.N = 13, .C = 6, .V = 5, .P = 4, .positions = true, .scale = 2.5f, .dropout = 0.25f};
-  const Case forward = forward_case(p);
-  Case backward = backward_case(p);
+  const Case forward = embedding_case(p);
+  Case backward = embedding_backward_case(p);
   backward.operands[2].value = [](int64 i) { return harness::projection(9, i); };
   backward.operands[2].dtype = DType::f64;
   backward.operands[3].value = backward.operands[4].value = [](int64) { return 0.0; };
@@ -154,7 +98,7 @@ TEST(Reference, EmbeddingGradientsMatchFiniteDifferences) {
 TEST(EmbeddingDeathTest, ATokenBeyondTheTableAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const bool on_device = device_of(harness::backend_under_test()) == Device::cuda;
-  for (Case c : {forward_case({.N = 3, .C = 2}), backward_case({.N = 3, .C = 2})}) {
+  for (Case c : {embedding_case({.N = 3, .C = 2}), embedding_backward_case({.N = 3, .C = 2})}) {
     c.operands[0].value = [](int64 i) { return i == 1 ? 11.0 : 0.0; };
     EXPECT_DEATH(harness::run_to_its_end(c), on_device ? "CUDA: .* (embedding|order_by_key)|the kernel traps"
                                                        : "row 11 of a table of 11");

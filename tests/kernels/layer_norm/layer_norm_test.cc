@@ -1,4 +1,4 @@
-#include "kernels/layer_norm/layer_norm.h"
+#include "kernels/layer_norm/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -10,60 +10,11 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Layout;
-using harness::Role;
 using harness::Tensor;
 
-struct Options {
-  int64 N = 1, C = 1;
-  DType x = DType::f32, y = DType::f32;
-  Layout layout;
-  bool bias = true;
-  bool accumulate = false;
-
-  std::vector<int64> bias_shape() const { return bias ? std::vector<int64>{C} : std::vector<int64>{}; }
-};
-
-// Operands: x weight bias | y mean inverse_deviation.
-Case forward(const Options& o) {
-  return {
-      .operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
-                   {"weight", DType::f32, {o.C}},
-                   {"bias", DType::f32, o.bias_shape()},
-                   {"y", o.y, {o.N, o.C}, Role::out, nullptr, o.layout},
-                   {"mean", DType::f32, {o.N}, Role::out},
-                   {"inverse_deviation", DType::f32, {o.N}, Role::out}},
-      .call = [](Stream& stream, const std::vector<View>& v) {
-        layer_norm(
-            stream,
-            {.x = v[0], .weight = v[1], .bias = v[2], .y = v[3], .mean = v[4], .inverse_deviation = v[5]});
-      }};
-}
-
-// Operands: x weight mean inverse_deviation dy | dx dweight dbias. Any statistics will do for backend against
-// oracle.
-Case backward(const Options& o) {
-  const auto statistic = [](int64 n) { return 0.5 + 0.1 * static_cast<double>(n % 7); };
-  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"weight", DType::f32, {o.C}},
-                       {"mean", DType::f32, {o.N}, Role::in, statistic},
-                       {"inverse_deviation", DType::f32, {o.N}, Role::in, statistic},
-                       {"dy", o.y, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"dx", o.x, {o.N, o.C}, o.accumulate ? Role::inout : Role::out, nullptr, o.layout},
-                       {"dweight", DType::f32, {o.C}, Role::inout},
-                       {"dbias", DType::f32, o.bias_shape(), Role::inout}},
-          .call = [accumulate = o.accumulate](Stream& stream, const std::vector<View>& v) {
-            layer_norm_backward(stream, {.x = v[0],
-                                         .weight = v[1],
-                                         .mean = v[2],
-                                         .inverse_deviation = v[3],
-                                         .dy = v[4],
-                                         .dx = v[5],
-                                         .dweight = v[6],
-                                         .dbias = v[7],
-                                         .accumulate = accumulate});
-          }};
-}
+using check::layer_norm_backward_case;
+using check::layer_norm_case;
+using Options = check::LayerNormProblem;
 
 rc::Gen<Options> any_options() {
   return rc::gen::exec([] {
@@ -81,8 +32,8 @@ rc::Gen<Options> any_options() {
 
 RC_GTEST_PROP(LayerNorm, MatchesTheReference, ()) {
   const Options o = *any_options();
-  harness::expect_matches_reference(forward(o), {.sums = 32}, 2);
-  harness::expect_matches_reference(backward(o), {.sums = 32}, 2);
+  harness::expect_matches_reference(layer_norm_case(o), {.sums = 32}, 2);
+  harness::expect_matches_reference(layer_norm_backward_case(o), {.sums = 32}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
@@ -92,8 +43,8 @@ TEST(LayerNorm, OfAnyShapeMatchesTheReference) {
                            Options{.N = 11, .C = 5003, .x = DType::bf16, .layout = {1, 1}},
                            Options{.N = 2, .C = 16500}, Options{.N = 1200, .C = 5, .bias = false}}) {
     SCOPED_TRACE(fmt::format("({}, {})", o.N, o.C));
-    harness::expect_matches_reference(forward(o));
-    harness::expect_matches_reference(backward(o), {.sums = 64});
+    harness::expect_matches_reference(layer_norm_case(o));
+    harness::expect_matches_reference(layer_norm_backward_case(o), {.sums = 64});
   }
 }
 
@@ -102,8 +53,8 @@ TEST(LayerNorm, MatchesTheReferenceOnEveryInstructionSet) {
     for (DType dtype : {DType::f32, DType::bf16})
       for (int64 C : {2, 4, 8, 15, 40}) {
         const Options o{.N = 3, .C = C, .x = dtype, .y = dtype, .accumulate = true};
-        harness::expect_matches_reference(forward(o));
-        harness::expect_matches_reference(backward(o));
+        harness::expect_matches_reference(layer_norm_case(o));
+        harness::expect_matches_reference(layer_norm_backward_case(o));
       }
   });
 }
@@ -112,14 +63,14 @@ TEST(LayerNorm, HasTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (int64 N : {1, 33, 300}) {
       const Options o{.N = N, .C = 131, .x = dtype, .y = dtype, .accumulate = true};
-      harness::expect_same_bits_at_any_threads(forward(o));
-      harness::expect_same_bits_at_any_threads(backward(o));
+      harness::expect_same_bits_at_any_threads(layer_norm_case(o));
+      harness::expect_same_bits_at_any_threads(layer_norm_backward_case(o));
     }
 }
 
 TEST(LayerNorm, GradientsMatchFiniteDifferences) {
   const Options o{.N = 5, .C = 19};
-  const Case f = forward(o), b = backward(o);
+  const Case f = layer_norm_case(o), b = layer_norm_backward_case(o);
   auto x = harness::make_operands(f, Backend::reference);
   auto g = harness::make_operands(b, Backend::reference);
   Stream stream(Backend::reference);
@@ -141,7 +92,7 @@ TEST(LayerNorm, GradientsMatchFiniteDifferences) {
 
 TEST(LayerNorm, BackwardMayOverwriteItsGradient) {
   for (DType dtype : {DType::f32, DType::bf16}) {
-    const Case c = backward({.N = 9, .C = 45, .x = dtype, .y = dtype});
+    const Case c = layer_norm_backward_case({.N = 9, .C = 45, .x = dtype, .y = dtype});
     const auto apart = harness::run(c);
     const auto together = harness::run_in_place(c, {{5, 4}});
     EXPECT_EQ(together[4].bits(), apart[5].bits());
@@ -152,14 +103,14 @@ TEST(LayerNorm, BackwardMayOverwriteItsGradient) {
 
 TEST(LayerNorm, AMeanFarFromZeroCostsNoPrecision) {
   // The variance is taken about the mean: by mean(x^2) - mean^2 nothing of it would be left in f32.
-  Case c = forward({.N = 3, .C = 64, .bias = false});
+  Case c = layer_norm_case({.N = 3, .C = 64, .bias = false});
   c.operands[0].value = [](int64 i) { return 4096 + static_cast<double>(i % 5) / 4; };
   const auto actual = harness::run(c), expected = harness::run(c, Backend::reference);
   harness::expect_close(actual[5], expected[5], {.sums = 32}, "inverse_deviation");
 }
 
 TEST(LayerNorm, NormalisesByItsDefinition) {
-  Case c = forward({.N = 1, .C = 2});
+  Case c = layer_norm_case({.N = 1, .C = 2});
   c.operands[0].value = [](int64 i) { return i == 0 ? 1 : 5; };
   c.operands[1].value = [](int64) { return 3; };
   c.operands[2].value = [](int64) { return 0.5; };
@@ -181,7 +132,7 @@ TEST(LayerNorm, NormalisesByItsDefinition) {
 
 TEST(LayerNorm, ANaNStaysInItsRow) {
   for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
-    Case c = forward({.N = 5, .C = 37});
+    Case c = layer_norm_case({.N = 5, .C = 37});
     c.operands[0].value = [](int64 i) {
       return i == 2 * 37 + 36 ? std::nan("") : 1.0 + static_cast<double>(i % 3);
     };

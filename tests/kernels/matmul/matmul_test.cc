@@ -1,4 +1,4 @@
-#include "kernels/matmul/matmul.h"
+#include "kernels/matmul/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,50 +9,13 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Role;
 using harness::Tensor;
 
-/// Everything about one product but its values.
-struct Problem {
-  int64 M = 1, N = 1, K = 1;
-  DType dtype = DType::f32, c_dtype = DType::f32, bias_dtype = DType::f32;
-  bool transpose_a = false, transpose_b = false, accumulate = false, bias = false;
-  int64 gap = 0, offset = 0;
-};
+using check::matmul_case;
+using Problem = check::MatMulProblem;
 
-Case case_of(const Problem& p, uint64 seed = 1) {
-  const harness::Layout layout{p.gap, p.offset};
-  const auto shape = [](int64 rows, int64 columns, bool transposed) {
-    return transposed ? std::vector<int64>{columns, rows} : std::vector<int64>{rows, columns};
-  };
-  return {.operands = {{"a", p.dtype, shape(p.M, p.K, p.transpose_a), Role::in, nullptr, layout},
-                       {"b", p.dtype, shape(p.K, p.N, p.transpose_b), Role::in, nullptr, layout},
-                       {"bias", p.bias_dtype, p.bias ? std::vector<int64>{p.N} : std::vector<int64>{}},
-                       {"c", p.c_dtype, {p.M, p.N}, p.accumulate ? Role::inout : Role::out, nullptr, layout}},
-          .call =
-              [p](Stream& stream, const auto& v) {
-                matmul(stream, {.a = v[0],
-                                .b = v[1],
-                                .bias = v[2],
-                                .c = v[3],
-                                .transpose_a = p.transpose_a,
-                                .transpose_b = p.transpose_b,
-                                .accumulate = p.accumulate});
-              },
-          .seed = seed};
-}
-
-/// On a device the library may add up all of K in one sum after the other, whose roundings grow as its root;
-/// a bf16 result takes its bias rounded to bf16, by half a unit of numbers up to 5, and one that is added to
-/// and takes a bias may be rounded in between, by half a unit of numbers up to 16 (an H100 did both).
 harness::Tolerance tolerance_of(const Problem& p, harness::Tolerance tolerance) {
-  if (harness::backend_under_test() != Backend::cuda) return tolerance;
-  tolerance.sums = std::max(tolerance.sums, std::sqrt(static_cast<double>(p.K)));
-  if (p.bias && p.c_dtype == DType::bf16) {
-    if (p.bias_dtype == DType::f32) tolerance.floor = 5 * 0x1p-8;
-    if (p.accumulate) tolerance.floor += 16 * 0x1p-9;
-  }
-  return tolerance;
+  return check::matmul_tolerance(p, harness::backend_under_test(), tolerance);
 }
 
 RC_GTEST_PROP(MatMul, MatchesTheOracle, ()) {
@@ -67,7 +30,7 @@ RC_GTEST_PROP(MatMul, MatchesTheOracle, ()) {
   p.bias = *rc::gen::arbitrary<bool>();
   p.gap = *rc::gen::inRange<int64>(0, 4);
   p.offset = *rc::gen::inRange<int64>(0, 4);
-  RC_ASSERT(harness::mismatch(case_of(p, *rc::gen::arbitrary<uint64>()),
+  RC_ASSERT(harness::mismatch(matmul_case(p, *rc::gen::arbitrary<uint64>()),
                               tolerance_of(p, {.roundings = 1, .sums = 32}), *rc::gen::inRange(1, 4)) == "");
 }
 
@@ -91,20 +54,20 @@ std::vector<Problem> large_problems() {
 
 TEST(MatMul, PanelsAndSplitSumsMatchTheOracle) {
   for (const Problem& p : large_problems())
-    harness::expect_matches_reference(case_of(p), tolerance_of(p, {1, 64}), 2);
+    harness::expect_matches_reference(matmul_case(p), tolerance_of(p, {1, 64}), 2);
 }
 
 TEST(MatMul, HasTheSameBitsAtAnyThreads) {
-  for (const Problem& p : large_problems()) harness::expect_same_bits_at_any_threads(case_of(p));
+  for (const Problem& p : large_problems()) harness::expect_same_bits_at_any_threads(matmul_case(p));
 }
 
 TEST(MatMul, HasTheSameBitsWhereverTheOperandsLie) {
   if (harness::backend_under_test() == Backend::cuda) return;  // alignments are part of its promise
   for (Problem p : large_problems()) {
     p.gap = p.offset = 0;
-    const auto aligned = harness::run(case_of(p), harness::backend_under_test());
+    const auto aligned = harness::run(matmul_case(p), harness::backend_under_test());
     p.offset = 3;
-    const auto shifted = harness::run(case_of(p), harness::backend_under_test());
+    const auto shifted = harness::run(matmul_case(p), harness::backend_under_test());
     EXPECT_TRUE(aligned[3].bits() == shifted[3].bits()) << p.M << " " << p.N << " " << p.K;
   }
 }
@@ -121,8 +84,8 @@ TEST(MatMul, ProductsThatAreAlmostAlikeAreToldApart) {
     problems[5].M = 32;
     problems[6].N = 32;
     problems[7].K = 32;
-    for (const Problem& p : problems) harness::expect_matches_reference(case_of(p));
-    Case wide = case_of(base);  // c alone has gaps
+    for (const Problem& p : problems) harness::expect_matches_reference(matmul_case(p));
+    Case wide = matmul_case(base);  // c alone has gaps
     wide.operands[3].layout.gap = 48;
     harness::expect_matches_reference(wide);
   }
@@ -130,7 +93,7 @@ TEST(MatMul, ProductsThatAreAlmostAlikeAreToldApart) {
 
 TEST(MatMul, ANaNReachesItsRowAlone) {
   for (DType dtype : {DType::f32, DType::bf16}) {
-    Case c = case_of({.M = 40, .N = 33, .K = 20, .dtype = dtype, .transpose_b = true});
+    Case c = matmul_case({.M = 40, .N = 33, .K = 20, .dtype = dtype, .transpose_b = true});
     c.operands[0].value = [](int64 i) { return i == 7 * 20 + 3 ? std::nan("") : 1.0; };
     const Tensor out = std::move(harness::run(c, harness::backend_under_test())[3]);
     for (int64 i = 0; i < out.elements(); ++i) EXPECT_EQ(std::isnan(out.get(i)), i / 33 == 7) << i;
@@ -150,28 +113,20 @@ TEST(MatMul, CountsItsFlopsAndPlansItsScratch) {
 RC_GTEST_PROP(SumRows, MatchesTheOracle, ()) {
   const auto N = *rc::gen::inRange<int64>(0, 300), C = *rc::gen::inRange<int64>(1, 70);
   const DType dtype = *rc::gen::element(DType::f32, DType::bf16);
-  const Case c{.operands = {{"dy", dtype, {N, C}, Role::in, nullptr, {*rc::gen::inRange<int64>(0, 3), 1}},
-                            {"dbias", DType::f32, {C}, Role::inout}},
-               .call = [](Stream& stream, const auto& v) {
-                 sum_rows(stream, {v[0], v[1]});
-               }};
+  const Case c = check::sum_rows_case(N, C, dtype, {*rc::gen::inRange<int64>(0, 3), 1});
   RC_ASSERT(harness::mismatch(c, {.roundings = 1, .sums = 16}, 2) == "");
 }
 
 TEST(SumRows, HasTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16})
-    harness::expect_same_bits_at_any_threads(
-        {.operands = {{"dy", dtype, {5000, 37}}, {"dbias", DType::f32, {37}, Role::inout}},
-         .call = [](Stream& stream, const auto& v) {
-           sum_rows(stream, {v[0], v[1]});
-         }});
+    harness::expect_same_bits_at_any_threads(check::sum_rows_case(5000, 37, dtype));
 }
 
 /// loss = <projection, op(a) op(b) + bias>: its gradients are products too, as the model's backward takes
 /// them.
 TEST(Reference, GradientsOfAProductMatchFiniteDifferences) {
   const int64 M = 5, N = 4, K = 3;
-  const Case forward = case_of({.M = M, .N = N, .K = K, .transpose_b = true, .bias = true});
+  const Case forward = matmul_case({.M = M, .N = N, .K = K, .transpose_b = true, .bias = true});
   std::vector<Tensor> v = harness::make_operands(forward, Backend::reference);
   Stream stream(Backend::reference);
   Tensor dc(DType::f64, {M, N}), da(DType::f64, {M, K}), db(DType::f64, {N, K}), dbias(DType::f64, {N});

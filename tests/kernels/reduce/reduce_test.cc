@@ -1,4 +1,4 @@
-#include "kernels/reduce/reduce.h"
+#include "kernels/reduce/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,7 +9,6 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Role;
 using harness::Tensor;
 
 constexpr int64 kLong = 300'001;  // several blocks and a ragged end
@@ -28,20 +27,17 @@ struct Sums {
   Tensor x;
   double squares, plain, squares_left, plain_left;
 };
-using Value = std::function<double(int64)>;
+using check::Value;
 
 Sums sums_of(DType dtype, int64 n, Backend backend = harness::backend_under_test(), int threads = 1,
              const Value& value = nullptr, harness::Layout layout = {}) {
   const Readback<double> squares, plain;
-  const Case c{.operands = {{"x", dtype, {n}, Role::in, value, layout},
-                            {"squares", DType::f64, {1}, Role::out},
-                            {"plain", DType::f64, {1}, Role::out}},
-               .call = [&](Stream& stream, const std::vector<View>& v) {
-                 sum_of_squares(stream, v[0], squares);
-                 sum(stream, v[0], plain);
-                 sum_of_squares(stream, v[0], v[1]);
-                 sum(stream, v[0], v[2]);
-               }};
+  Case c = check::sums_case(dtype, n, value, layout);
+  c.call = [&, leave = c.call](Stream& stream, const std::vector<View>& v) {
+    sum_of_squares(stream, v[0], squares);
+    sum(stream, v[0], plain);
+    leave(stream, v);
+  };
   std::vector<Tensor> tensors = harness::run(c, backend, threads);
   const double squares_left = tensors[1].get(0), plain_left = tensors[2].get(0);
   return {std::move(tensors[0]), squares.get(), plain.get(), squares_left, plain_left};
@@ -104,8 +100,7 @@ TEST(Reduce, NonFiniteElementsShow) {
 TEST(Reduce, AddIntoAdds) {
   for (DType dtype : {DType::f32, DType::f64})
     for (int64 n : {int64{0}, int64{1}, int64{17}, int64{100'003}}) {
-      const Case c{.operands = {{"y", dtype, {n}, Role::inout, nullptr, {0, 1}}, {"x", dtype, {n}}},
-                   .call = [](Stream& stream, const auto& v) { add_into(stream, v[0], v[1]); }};
+      const Case c = check::add_into_case(dtype, n);
       harness::expect_matches_reference(c, {.roundings = 1, .sums = 0}, 2);
       harness::expect_same_bits_at_any_threads(c);
     }
@@ -115,9 +110,7 @@ TEST(Reduce, ConvertRoundsToNearest) {
   for (DType from : {DType::f32, DType::bf16, DType::f16, DType::f64})
     for (DType to : {DType::f32, DType::bf16, DType::f16, DType::f64})
       for (int64 n : {int64{0}, int64{31}, int64{40'007}}) {
-        const Case c{.operands = {{"y", to, {n}, Role::out, nullptr, {0, 1}}, {"x", from, {n}}},
-                     .call = [](Stream& stream, const auto& v) { convert(stream, v[0], v[1]); }};
-        const auto tensors = harness::run(c, harness::backend_under_test(), 2);
+        const auto tensors = harness::run(check::convert_case(to, from, n), harness::backend_under_test(), 2);
         Tensor rounded(to, {1});
         for (int64 i = 0; i < n; ++i) {
           rounded.set(0, tensors[1].get(i));
@@ -129,9 +122,7 @@ TEST(Reduce, ConvertRoundsToNearest) {
 TEST(Reduce, FillZeroFillsAllAndNoMore) {
   for (DType dtype : {DType::f32, DType::bf16, DType::f64, DType::i32})
     for (int64 n : {int64{0}, int64{7}, kLong}) {
-      const Case c{.operands = {{"y", dtype, {n}, Role::out, nullptr, {0, 3}}},
-                   .call = [](Stream& stream, const auto& v) { fill_zero(stream, v[0]); }};
-      const auto tensors = harness::run(c, harness::backend_under_test(), 2);
+      const auto tensors = harness::run(check::fill_zero_case(dtype, n), harness::backend_under_test(), 2);
       const auto bits = tensors[0].bits();
       EXPECT_TRUE(std::all_of(bits.begin(), bits.end(), [](std::byte b) { return b == std::byte{0}; }));
     }

@@ -1,4 +1,4 @@
-#include "kernels/residual/residual.h"
+#include "kernels/residual/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -11,43 +11,16 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Layout;
-using harness::Role;
 using harness::Tensor;
 
-struct Options {
-  int64 N = 1, C = 1;
-  DType x = DType::f32, y = DType::f32;
-  Layout layout;
-  Dropout dropout;
-};
-
-Dropout with_probability(float probability, uint64 first_row = 0) {
-  return {probability, {.seed = 11, .use = RandomUse::dropout, .stream = 4}, first_row};
-}
-
-// Operands: x y | out.
-Case forward(const Options& o) {
-  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"y", o.y, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"out", o.x, {o.N, o.C}, Role::out, nullptr, o.layout}},
-          .call = [dropout = o.dropout](Stream& stream, const std::vector<View>& v) {
-            residual_add(stream, {.x = v[0], .y = v[1], .out = v[2], .dropout = dropout});
-          }};
-}
-
-// Operands: dout | dy.
-Case backward(const Options& o) {
-  return {.operands = {{"dout", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"dy", o.y, {o.N, o.C}, Role::out, nullptr, o.layout}},
-          .call = [dropout = o.dropout](Stream& stream, const std::vector<View>& v) {
-            residual_add_backward(stream, {.dout = v[0], .dy = v[1], .dropout = dropout});
-          }};
-}
+using check::residual_backward_case;
+using check::residual_case;
+using check::with_probability;
+using Options = check::ResidualProblem;
 
 // Which elements of (N, C) are kept, seen through backward on ones.
 std::vector<bool> kept(Options o, Backend backend = harness::backend_under_test()) {
-  Case c = backward(o);
+  Case c = residual_backward_case(o);
   c.operands[0].value = [](int64) { return 1.0; };
   const auto t = harness::run(c, backend);
   std::vector<bool> keep;
@@ -65,13 +38,13 @@ RC_GTEST_PROP(Residual, MatchesTheReference, ()) {
   const uint64 first_row = *rc::gen::element<uint64>(0, 1, 5, 0xffffffff, uint64{1} << 40);
   o.dropout = with_probability(*rc::gen::element(0.0f, 0.1f, 0.5f, 0.99f), first_row);
   o.dropout.random.seed = *rc::gen::arbitrary<uint64>();
-  harness::expect_matches_reference(forward(o), {.roundings = 1, .sums = 1}, 2);
-  harness::expect_matches_reference(backward(o), {.roundings = 1, .sums = 1}, 2);
+  harness::expect_matches_reference(residual_case(o), {.roundings = 1, .sums = 1}, 2);
+  harness::expect_matches_reference(residual_backward_case(o), {.roundings = 1, .sums = 1}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
 TEST(Residual, WithoutDropoutIsASum) {
-  const auto t = harness::run(forward({.N = 3, .C = 50}));
+  const auto t = harness::run(residual_case({.N = 3, .C = 50}));
   for (int64 i = 0; i < 150; ++i)
     EXPECT_EQ(t[2].get(i), static_cast<float>(t[0].get(i)) + static_cast<float>(t[1].get(i)));
 }
@@ -79,7 +52,7 @@ TEST(Residual, WithoutDropoutIsASum) {
 TEST(Residual, KeepsAsManyAsItShouldAndScalesThem) {
   constexpr int64 kRows = 400, kColumns = 251;
   for (float probability : {0.1f, 0.5f, 0.9f}) {
-    Case c = forward({.N = kRows, .C = kColumns, .dropout = with_probability(probability)});
+    Case c = residual_case({.N = kRows, .C = kColumns, .dropout = with_probability(probability)});
     c.operands[0].value = [](int64) { return 0.0; };
     c.operands[1].value = [](int64) { return 1.0; };
     const auto t = harness::run(c);
@@ -109,7 +82,7 @@ TEST(Residual, TheMaskIsAFunctionOfGlobalCoordinates) {
 TEST(Residual, ForwardAndBackwardDrawTheSameMask) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Options o{.N = 17, .C = 203, .x = dtype, .y = dtype, .dropout = with_probability(0.3f, 7)};
-    Case c = forward(o);
+    Case c = residual_case(o);
     c.operands[0].value = [](int64) { return 0.0; };
     c.operands[1].value = [](int64) { return 2.0; };
     const auto t = harness::run(c);
@@ -123,7 +96,7 @@ RC_GTEST_PROP(Residual, AnyPartitionOfTheRowsGivesTheSameBits, ()) {
   const int64 C = *rc::gen::inRange<int64>(1, 80);
   const int64 cut = *rc::gen::inRange<int64>(0, kRows + 1);
   const Options whole{.N = kRows, .C = C, .dropout = with_probability(0.5f, 3)};
-  const Case at_once = forward(whole);
+  const Case at_once = residual_case(whole);
   Case in_two = at_once;
   in_two.call = [cut](Stream& stream, const std::vector<View>& v) {
     for (const Range rows : {Range{cut, kRows}, Range{0, cut}})
@@ -140,7 +113,7 @@ TEST(Residual, DrawsTheSameMaskOnEveryInstructionSet) {
   const std::vector<bool> keep = kept(o, Backend::reference);
   harness::for_each_instruction_set([&] {
     EXPECT_EQ(kept(o), keep);
-    harness::expect_matches_reference(forward(o), {.sums = 1});
+    harness::expect_matches_reference(residual_case(o), {.sums = 1});
   });
 }
 
@@ -157,14 +130,14 @@ TEST(Residual, OtherSeedsAndStreamsDrawOtherMasks) {
 TEST(Residual, HasTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16}) {
     const Options o{.N = 300, .C = 129, .x = dtype, .y = dtype, .dropout = with_probability(0.2f)};
-    harness::expect_same_bits_at_any_threads(forward(o));
-    harness::expect_same_bits_at_any_threads(backward(o));
+    harness::expect_same_bits_at_any_threads(residual_case(o));
+    harness::expect_same_bits_at_any_threads(residual_backward_case(o));
   }
 }
 
 TEST(Residual, GradientMatchesFiniteDifferences) {
   const Options o{.N = 4, .C = 13, .dropout = with_probability(0.3f, 2)};
-  const Case f = forward(o), b = backward(o);
+  const Case f = residual_case(o), b = residual_backward_case(o);
   auto x = harness::make_operands(f, Backend::reference), g = harness::make_operands(b, Backend::reference);
   Stream stream(Backend::reference);
   const auto loss = [&] {
@@ -178,14 +151,14 @@ TEST(Residual, GradientMatchesFiniteDifferences) {
 
 TEST(Residual, MayOverwriteX) {
   for (DType dtype : {DType::f32, DType::bf16}) {
-    const Case c = forward({.N = 7, .C = 1100, .x = dtype, .dropout = with_probability(0.2f)});
+    const Case c = residual_case({.N = 7, .C = 1100, .x = dtype, .dropout = with_probability(0.2f)});
     EXPECT_EQ(harness::run_in_place(c, {{2, 0}})[0].bits(), harness::run(c)[2].bits());
   }
 }
 
 TEST(Residual, ADroppedNaNIsDropped) {
   Options o{.N = 2, .C = 40, .dropout = with_probability(0.5f)};
-  Case c = forward(o);
+  Case c = residual_case(o);
   c.operands[1].value = [](int64) { return std::nan(""); };
   const std::vector<bool> keep = kept(o);
   for (Backend backend : {harness::backend_under_test(), Backend::reference}) {

@@ -1,4 +1,4 @@
-#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rms_norm/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -10,55 +10,11 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Layout;
-using harness::Role;
 using harness::Tensor;
 
-struct Options {
-  int64 N = 1, C = 1;
-  DType x = DType::f32, y = DType::f32;
-  Layout layout;
-  float weight_offset = 0;
-  bool accumulate = false;
-};
-
-// Operands: x weight | y inverse_rms.
-Case forward(const Options& o) {
-  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"weight", DType::f32, {o.C}},
-                       {"y", o.y, {o.N, o.C}, Role::out, nullptr, o.layout},
-                       {"inverse_rms", DType::f32, {o.N}, Role::out}},
-          .call = [offset = o.weight_offset](Stream& stream, const std::vector<View>& v) {
-            rms_norm(stream,
-                     {.x = v[0], .weight = v[1], .y = v[2], .inverse_rms = v[3], .weight_offset = offset});
-          }};
-}
-
-// Operands: x weight inverse_rms dy | dx dweight. Any positive inverse_rms will do for backend against
-// oracle.
-Case backward(const Options& o) {
-  return {.operands = {{"x", o.x, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"weight", DType::f32, {o.C}},
-                       {"inverse_rms",
-                        DType::f32,
-                        {o.N},
-                        Role::in,
-                        [](int64 n) { return 0.5 + 0.1 * static_cast<double>(n % 7); }},
-                       {"dy", o.y, {o.N, o.C}, Role::in, nullptr, o.layout},
-                       {"dx", o.x, {o.N, o.C}, o.accumulate ? Role::inout : Role::out, nullptr, o.layout},
-                       {"dweight", DType::f32, {o.C}, Role::inout}},
-          .call = [offset = o.weight_offset, accumulate = o.accumulate](Stream& stream,
-                                                                        const std::vector<View>& v) {
-            rms_norm_backward(stream, {.x = v[0],
-                                       .weight = v[1],
-                                       .inverse_rms = v[2],
-                                       .dy = v[3],
-                                       .dx = v[4],
-                                       .dweight = v[5],
-                                       .weight_offset = offset,
-                                       .accumulate = accumulate});
-          }};
-}
+using check::rms_norm_backward_case;
+using check::rms_norm_case;
+using Options = check::RmsNormProblem;
 
 rc::Gen<Options> any_options() {
   return rc::gen::exec([] {
@@ -76,8 +32,8 @@ rc::Gen<Options> any_options() {
 
 RC_GTEST_PROP(RmsNorm, MatchesTheReference, ()) {
   const Options o = *any_options();
-  harness::expect_matches_reference(forward(o), {.sums = 8}, 2);
-  harness::expect_matches_reference(backward(o), {.roundings = 1, .sums = 32}, 2);
+  harness::expect_matches_reference(rms_norm_case(o), {.sums = 8}, 2);
+  harness::expect_matches_reference(rms_norm_backward_case(o), {.roundings = 1, .sums = 32}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
@@ -90,8 +46,8 @@ TEST(RmsNorm, OfAnyShapeMatchesTheReference) {
         Options{.N = 11, .C = 5003, .x = DType::bf16, .layout = {1, 1}}, Options{.N = 2, .C = 16500},
         Options{.N = 1200, .C = 5}, Options{.N = 8300, .C = 260}}) {
     SCOPED_TRACE(fmt::format("({}, {})", o.N, o.C));
-    harness::expect_matches_reference(forward(o), {.sums = 8});
-    harness::expect_matches_reference(backward(o), {.sums = 64});
+    harness::expect_matches_reference(rms_norm_case(o), {.sums = 8});
+    harness::expect_matches_reference(rms_norm_backward_case(o), {.sums = 64});
   }
 }
 
@@ -100,8 +56,8 @@ TEST(RmsNorm, MatchesTheReferenceOnEveryInstructionSet) {
     for (DType dtype : {DType::f32, DType::bf16})
       for (int64 C : {1, 2, 4, 8, 15, 40}) {
         const Options o{.N = 3, .C = C, .x = dtype, .y = dtype, .accumulate = true};
-        harness::expect_matches_reference(forward(o), {.sums = 8});
-        harness::expect_matches_reference(backward(o));
+        harness::expect_matches_reference(rms_norm_case(o), {.sums = 8});
+        harness::expect_matches_reference(rms_norm_backward_case(o));
       }
   });
 }
@@ -110,14 +66,14 @@ TEST(RmsNorm, HasTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (int64 N : {1, 33, 300}) {
       const Options o{.N = N, .C = 131, .x = dtype, .y = dtype, .accumulate = true};
-      harness::expect_same_bits_at_any_threads(forward(o));
-      harness::expect_same_bits_at_any_threads(backward(o));
+      harness::expect_same_bits_at_any_threads(rms_norm_case(o));
+      harness::expect_same_bits_at_any_threads(rms_norm_backward_case(o));
     }
 }
 
 TEST(RmsNorm, GradientsMatchFiniteDifferences) {
   const Options o{.N = 5, .C = 19, .weight_offset = 1};
-  const Case f = forward(o), b = backward(o);
+  const Case f = rms_norm_case(o), b = rms_norm_backward_case(o);
   auto x = harness::make_operands(f, Backend::reference);
   auto g = harness::make_operands(b, Backend::reference);
   Stream stream(Backend::reference);
@@ -135,7 +91,7 @@ TEST(RmsNorm, GradientsMatchFiniteDifferences) {
 
 TEST(RmsNorm, BackwardMayOverwriteItsGradient) {
   for (DType dtype : {DType::f32, DType::bf16}) {
-    const Case c = backward({.N = 9, .C = 45, .x = dtype, .y = dtype});
+    const Case c = rms_norm_backward_case({.N = 9, .C = 45, .x = dtype, .y = dtype});
     const auto apart = harness::run(c);
     const auto together = harness::run_in_place(c, {{4, 3}});
     EXPECT_EQ(together[3].bits(), apart[4].bits());
@@ -144,7 +100,7 @@ TEST(RmsNorm, BackwardMayOverwriteItsGradient) {
 }
 
 TEST(RmsNorm, NormalisesByItsDefinition) {
-  Case c = forward({.N = 1, .C = 2});
+  Case c = rms_norm_case({.N = 1, .C = 2});
   c.operands[0].value = [](int64 i) { return i == 0 ? 3 : 4; };
   c.operands[1].value = [](int64 i) { return i == 0 ? 2 : -1; };
   c.call = [](Stream& stream, const std::vector<View>& v) {
@@ -159,7 +115,7 @@ TEST(RmsNorm, NormalisesByItsDefinition) {
 
 TEST(RmsNorm, ANaNStaysInItsRow) {
   for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
-    Case c = forward({.N = 5, .C = 37});
+    Case c = rms_norm_case({.N = 5, .C = 37});
     c.operands[0].value = [](int64 i) {
       return i == 2 * 37 + 36 ? std::nan("") : 1.0 + static_cast<double>(i % 3);
     };

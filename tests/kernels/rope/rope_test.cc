@@ -1,4 +1,4 @@
-#include "kernels/rope/rope.h"
+#include "kernels/rope/case.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -12,53 +12,10 @@ namespace fovea {
 namespace {
 
 using harness::Case;
-using harness::Layout;
-using harness::Role;
 using harness::Tensor;
 
-constexpr int64 kPositions = 50;
-
-struct Options {
-  int64 N = 1, H = 1, planes = 1, rest = 0;  // heads of 2 * planes rotated elements and `rest` others
-  DType dtype = DType::f32;
-  Layout layout;
-  bool interleaved = false, inverse = false;
-
-  int64 D() const { return 2 * planes + rest; }
-};
-
-// Operands: x positions cosine sine | y.
-Case rotation(const Options& o) {
-  const auto angle = [planes = std::max<int64>(1, o.planes)](int64 i) {
-    const int64 position = i / planes;
-    return static_cast<double>(position) *
-           std::pow(100.0, -static_cast<double>(i % planes) / static_cast<double>(planes));
-  };
-  return {
-      .operands =
-          {{"x", o.dtype, {o.N, o.H, o.D()}, Role::in, nullptr, o.layout},
-           {"positions", DType::i32, {o.N}, Role::in, [](int64 n) { return (11 * n + 3) % kPositions; }},
-           {"cosine",
-            DType::f32,
-            {kPositions, o.planes},
-            Role::in,
-            [=](int64 i) { return std::cos(angle(i)); }},
-           {"sine",
-            DType::f32,
-            {kPositions, o.planes},
-            Role::in,
-            [=](int64 i) { return std::sin(angle(i)); }},
-           {"y", o.dtype, {o.N, o.H, o.D()}, Role::out, nullptr, o.layout}},
-      .call = [interleaved = o.interleaved, inverse = o.inverse](Stream& stream, const std::vector<View>& v) {
-        rope(stream, {.x = v[0],
-                      .positions = v[1],
-                      .cosine = v[2],
-                      .sine = v[3],
-                      .y = v[4],
-                      .interleaved = interleaved,
-                      .inverse = inverse});
-      }};
-}
+using check::rope_case;
+using Options = check::RopeProblem;
 
 rc::Gen<Options> any_options() {
   return rc::gen::exec([] {
@@ -76,7 +33,7 @@ rc::Gen<Options> any_options() {
 }
 
 RC_GTEST_PROP(Rope, MatchesTheReference, ()) {
-  harness::expect_matches_reference(rotation(*any_options()), {.sums = 2}, 2);
+  harness::expect_matches_reference(rope_case(*any_options()), {.sums = 2}, 2);
   RC_ASSERT(!testing::Test::HasFailure());
 }
 
@@ -87,7 +44,7 @@ TEST(Rope, MatchesTheReferenceOnEveryInstructionSet) {
         for (int64 planes : {1, 2, 4, 8, 11, 16}) {
           const Options o{
               .N = 3, .H = 2, .planes = planes, .rest = 1, .dtype = dtype, .interleaved = interleaved};
-          harness::expect_matches_reference(rotation(o), {.sums = 2});
+          harness::expect_matches_reference(rope_case(o), {.sums = 2});
         }
   });
 }
@@ -98,7 +55,7 @@ TEST(Rope, OfManyHeadsMatchesTheReference) {
       for (int64 planes : {32, 30}) {
         const Options o{
             .N = 2, .H = 45, .planes = planes, .rest = 4, .dtype = dtype, .interleaved = interleaved};
-        harness::expect_matches_reference(rotation(o), {.sums = 2});
+        harness::expect_matches_reference(rope_case(o), {.sums = 2});
       }
 }
 
@@ -106,7 +63,7 @@ TEST(Rope, HasTheSameBitsAtAnyThreadsAndInPlace) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (bool interleaved : {false, true}) {
       const Case c =
-          rotation({.N = 600, .H = 3, .planes = 11, .rest = 7, .dtype = dtype, .interleaved = interleaved});
+          rope_case({.N = 600, .H = 3, .planes = 11, .rest = 7, .dtype = dtype, .interleaved = interleaved});
       harness::expect_same_bits_at_any_threads(c);
       EXPECT_EQ(harness::run_in_place(c, {{4, 0}})[0].bits(), harness::run(c)[4].bits());
     }
@@ -115,7 +72,7 @@ TEST(Rope, HasTheSameBitsAtAnyThreadsAndInPlace) {
 TEST(Rope, IsMultiplicationOfComplexNumbers) {
   for (bool interleaved : {false, true}) {
     const Options o{.N = 7, .H = 2, .planes = 5, .rest = 3, .interleaved = interleaved};
-    Case c = rotation(o);
+    Case c = rope_case(o);
     const auto t = harness::run(c);
     const auto pair = [&](const Tensor& tensor, int64 head, int64 i) {
       const int64 first = head * o.D() + (interleaved ? 2 * i : i);
@@ -139,9 +96,9 @@ TEST(Rope, InverseIsTheTranspose) {
   for (Backend backend : {Backend::reference, harness::backend_under_test()})
     for (bool interleaved : {false, true}) {
       Options o{.N = 13, .H = 3, .planes = 6, .rest = 4, .interleaved = interleaved};
-      const Case there = rotation(o);
+      const Case there = rope_case(o);
       o.inverse = true;
-      Case back = rotation(o);
+      Case back = rope_case(o);
       back.operands[0].value = [](int64 i) { return harness::projection(5, i); };
       const auto t = harness::run(there, backend), dt = harness::run(back, backend);
       double forward = 0, backward = 0;
@@ -161,9 +118,9 @@ TEST(Rope, InverseIsTheTranspose) {
 
 TEST(Rope, GradientMatchesFiniteDifferences) {
   Options o{.N = 4, .H = 2, .planes = 3, .rest = 2};
-  const Case f = rotation(o);
+  const Case f = rope_case(o);
   o.inverse = true;
-  const Case b = rotation(o);
+  const Case b = rope_case(o);
   auto x = harness::make_operands(f, Backend::reference), g = harness::make_operands(b, Backend::reference);
   Stream stream(Backend::reference);
   const auto loss = [&] {
@@ -180,19 +137,7 @@ TEST(RopeTable, HoldsTheAnglesOfItsFrequencies) {
   for (Backend backend : {harness::backend_under_test(), Backend::reference}) {
     const double tolerance = backend == Backend::reference ? 1e-11 : 8e-8;
     constexpr double kMultiplier = 1.25;
-    std::vector<double> frequencies;
-    for (int64 i = 0; i < kPlanes; ++i)
-      frequencies.push_back(std::pow(500000.0, -static_cast<double>(i) / kPlanes));
-    const auto tables = harness::run(
-        {.operands = {{"cosine", DType::f32, {kLength, kPlanes}, Role::out},
-                      {"sine", DType::f32, {kLength, kPlanes}, Role::out}},
-         .call =
-             [&](Stream& stream, const std::vector<View>& v) {
-               rope_table(
-                   stream,
-                   {.cosine = v[0], .sine = v[1], .frequencies = frequencies, .multiplier = kMultiplier});
-             }},
-        backend, 2);
+    const auto tables = harness::run(check::rope_table_case(kLength, kPlanes, kMultiplier), backend, 2);
     const Tensor &cosine = tables[0], &sine = tables[1];
     for (int64 p : {int64{0}, int64{1}, int64{63}, int64{64}, kLength - 1})
       for (int64 i = 0; i < kPlanes; ++i) {
@@ -209,8 +154,8 @@ TEST(RopeTable, HoldsTheAnglesOfItsFrequencies) {
 TEST(RopeDeathTest, APositionBeyondTheTableAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   for (Backend backend : {harness::backend_under_test(), Backend::reference})
-    for (double position : {double{kPositions}, -1.0}) {
-      Case c = rotation({.N = 3, .H = 1, .planes = 2});
+    for (double position : {double{check::kRopePositions}, -1.0}) {
+      Case c = rope_case({.N = 3, .H = 1, .planes = 2});
       c.operands[1].value = [=](int64 n) { return n == 2 ? position : 0; };
       EXPECT_DEATH(harness::run_to_its_end(c, backend), device_of(backend) == Device::cuda
                                                             ? "CUDA: .* rope <<<|the kernel traps"

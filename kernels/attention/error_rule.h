@@ -8,8 +8,9 @@
 #include <string>
 
 #include "core/dtype.h"
+#include "kernels/check/deviation.h"
 
-namespace fovea {
+namespace fovea::check {
 
 /// The error rule of attention (tests/golden/attention): what an honest kernel may be off, by what a plain
 /// unfused implementation in the same dtype is off.
@@ -68,23 +69,26 @@ inline std::string other_exceptions(std::span<const double> actual, std::span<co
   return {};
 }
 
-/// What breaks the rule, or nothing.
-inline std::string broken(const ErrorRule& rule, std::span<const double> actual,
-                          std::span<const double> expected) {
+/// How far an answer is from the oracle's by the rule.
+inline Deviation deviation(const ErrorRule& rule, std::span<const double> actual,
+                           std::span<const double> expected) {
   std::string found = other_exceptions(actual, expected);
-  if (!found.empty()) return found;
+  if (!found.empty()) return {HUGE_VAL, std::move(found)};
   const double error = most_apart(actual, expected), allowed = allowed_error(rule, expected);
-  return error <= allowed ? "" : fmt::format("error {}, allowed {}", error, allowed);
+  return {error == 0 ? 0 : error / allowed, fmt::format(" error {:.3g}, allowed {:.3g}", error, allowed)};
 }
 
 /// lse is f32 from the rounded inputs, whatever the dtype.
-inline std::string broken_lse(std::span<const double> actual, std::span<const double> expected) {
+inline Deviation lse_deviation(std::span<const double> actual, std::span<const double> expected) {
   std::string found = other_exceptions(actual, expected);
-  for (size_t i = 0; found.empty() && i < expected.size(); ++i)
-    if (std::isfinite(expected[i]) &&
-        std::abs(actual[i] - expected[i]) > 1e-5 * std::max(1.0, std::abs(expected[i])))
-      found = fmt::format("[{}] is {}, not {}", i, actual[i], expected[i]);
-  return found;
+  if (!found.empty()) return {HUGE_VAL, std::move(found)};
+  Deviation worst;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (!std::isfinite(expected[i])) continue;
+    const double share = std::abs(actual[i] - expected[i]) / (1e-5 * std::max(1.0, std::abs(expected[i])));
+    if (share > worst.share) worst = {share, fmt::format("[{}] is {}, not {}", i, actual[i], expected[i])};
+  }
+  return worst;
 }
 
-}  // namespace fovea
+}  // namespace fovea::check
