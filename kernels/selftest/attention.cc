@@ -9,7 +9,7 @@ using namespace check;
 
 std::vector<AttentionCase> attention_cases() {
   std::vector<AttentionCase> cases = {
-      {"full, 4 heads of 64", attention_problem(100, 100, 4, 4, 64)},
+      {"full, 2 heads of 64", attention_problem(100, 100, 2, 2, 64)},
       {"causal, 4 heads of 64", attention_problem(129, 129, 4, 4, 64, causal_mask())},
       {"causal GQA 8:2, heads of 16", attention_problem(128, 128, 8, 2, 16, causal_mask())},
       {"causal GQA 2:1, heads of 128", attention_problem(140, 140, 2, 1, 128, causal_mask())},
@@ -17,8 +17,8 @@ std::vector<AttentionCase> attention_cases() {
       {"values of 128, keys of 192", attention_problem(70, 90, 2, 1, 192, causal_mask())},
       {"window of 32, more keys than queries", attention_problem(65, 190, 4, 2, 64, sliding_window_mask(32))},
       {"blind rows: more queries than keys", attention_problem(90, 40, 2, 2, 32, causal_mask())},
-      {"decode: one query, 300 keys", attention_problem(1, 300, 8, 2, 128, causal_mask())},
-      {"decode: one query, 3000 keys", attention_problem(1, 3000, 8, 1, 64, causal_mask())}};
+      {"decode: one query, 300 keys", attention_problem(1, 300, 4, 1, 128, causal_mask())},
+      {"decode: one query, 3000 keys", attention_problem(1, 3000, 8, 1, 32, causal_mask())}};
   cases[5].problem.v_dim = 128;
   for (const size_t several : {0, 2, 6, 7}) cases[several].problem.batch = 2;
   cases.push_back({.name = "softcap 20, sink",
