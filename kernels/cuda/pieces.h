@@ -97,4 +97,15 @@ __device__ inline void store_piece(T* row, Index i, Index n, bool aligned, const
     if (i + j < n) row[i + j] = from_f32<T>(piece[j]);
 }
 
+/// Known to the compiler: all pieces of a row lie whole in it, each at a multiple of its size.
+struct AllWhole {};
+template <int kWidth, class T, class Index>
+__device__ inline Piece<kWidth> load_piece(const T* row, Index i, Index, AllWhole) {
+  return load_whole<kWidth>(row + i);
+}
+template <int kWidth, class T, class Index>
+__device__ inline void store_piece(T* row, Index i, Index, AllWhole, const Piece<kWidth>& piece) {
+  store_whole<kWidth>(row + i, piece);
+}
+
 }  // namespace fovea::cuda

@@ -40,7 +40,12 @@ struct Rows {
   __device__ T* operator[](int64 n) const { return data + n * stride; }
 };
 
-/// Rows whose dtype the kernel learns when it runs: for operands that are not worth an instantiation.
+/// A row, and rows, whose dtype the kernel learns when it runs: for operands that are not worth an
+/// instantiation.
+struct AnyRow {
+  char* data;
+  bool is_f32;
+};
 struct AnyRows {
   char* data = nullptr;
   int64 stride = 0;  ///< in elements
@@ -53,20 +58,22 @@ struct AnyRows {
         is_f32(view.dtype() == DType::f32) {
     FOVEA_CHECK(is_f32 || view.dtype() == DType::bf16, "no kernel for dtype {}", name_of(view.dtype()));
   }
+  __device__ AnyRow operator[](int64 n) const {
+    return {data + n * stride * static_cast<int>(is_f32 ? sizeof(float) : sizeof(Bf16)), is_f32};
+  }
 };
 template <int kWidth, class Index>
-__device__ inline Piece<kWidth> load_piece(const AnyRows& rows, int64 row, Index i, Index n, bool aligned) {
-  if (rows.is_f32)
-    return load_piece<kWidth>(reinterpret_cast<const float*>(rows.data) + row * rows.stride, i, n, aligned);
-  return load_piece<kWidth>(reinterpret_cast<const Bf16*>(rows.data) + row * rows.stride, i, n, aligned);
+__device__ inline Piece<kWidth> load_piece(const AnyRow& row, Index i, Index n, bool aligned) {
+  if (row.is_f32) return load_piece<kWidth>(reinterpret_cast<const float*>(row.data), i, n, aligned);
+  return load_piece<kWidth>(reinterpret_cast<const Bf16*>(row.data), i, n, aligned);
 }
 template <int kWidth, class Index>
-__device__ inline void store_piece(const AnyRows& rows, int64 row, Index i, Index n, bool aligned,
+__device__ inline void store_piece(const AnyRow& row, Index i, Index n, bool aligned,
                                    const Piece<kWidth>& piece) {
-  if (rows.is_f32)
-    store_piece(reinterpret_cast<float*>(rows.data) + row * rows.stride, i, n, aligned, piece);
+  if (row.is_f32)
+    store_piece(reinterpret_cast<float*>(row.data), i, n, aligned, piece);
   else
-    store_piece(reinterpret_cast<Bf16*>(rows.data) + row * rows.stride, i, n, aligned, piece);
+    store_piece(reinterpret_cast<Bf16*>(row.data), i, n, aligned, piece);
 }
 
 /// Whether pieces of `width` elements of these views' rows stand at multiples of their size, of 16 bytes at
@@ -82,6 +89,14 @@ bool pieces_aligned(int width, const Views&... views) {
     return fits;
   };
   return (true && ... && aligned(views));
+}
+
+/// f(AllWhole()) where that is so of these matrices' rows, else f(whether pieces are aligned).
+template <class F, class... Views>
+void with_alignment(int width, F&& f, const View& first, const Views&... others) {
+  const bool aligned = pieces_aligned(width, first, others...);
+  if (aligned && first.size(1) % width == 0) return f(AllWhole());
+  f(aligned);
 }
 
 /// What operations that treat all elements alike go over: matrices without gaps are one long row to them.
@@ -136,13 +151,13 @@ struct RowBlock {
             dim3(static_cast<unsigned>(threads), static_cast<unsigned>(rows))};
   }
 };
-/// How sums over all rows are cut: each part by one row of threads, as many as fill a device, whatever its
-/// size.
+/// How sums over all rows are cut: each part by one row of threads. As many as fill a device and are there at
+/// once on most, so that none of them begins when others end; the same for every device.
 struct SummedParts {
   int64 rows = 0, rows_per_part = 8;
 
   SummedParts(int64 N, const RowBlock& block)
-      : rows(N), rows_per_part(std::max<int64>(8, ceil_div(N, 1024 * block.rows))) {}
+      : rows(N), rows_per_part(std::max<int64>(8, round_up(ceil_div(N, 512 * block.rows), 2))) {}
   int64 count() const { return ceil_div(rows, rows_per_part); }
 };
 /// Index of this thread's row, or of what it has instead of one.
@@ -162,15 +177,16 @@ __device__ inline void for_each_piece(int n, F f) {
 }
 
 /// A row as its threads have it: kHeld pieces each in registers; what longer rows have besides is read again
-/// whenever it is asked for.
-template <class T, int kWidth, int kHeld>
+/// whenever it is asked for. Row: a pointer, or AnyRow; Aligned: bool, or AllWhole.
+template <class Row, class Aligned, int kWidth, int kHeld>
 struct HeldRow {
-  const T* row;
+  Row row;
   int n;
-  bool aligned;
+  Aligned aligned;
   Piece<kWidth> held[kHeld];
 
-  __device__ HeldRow(const T* from, int columns, bool pieces_are_aligned)
+  HeldRow() = default;
+  __device__ HeldRow(Row from, int columns, Aligned pieces_are_aligned)
       : row(from), n(columns), aligned(pieces_are_aligned) {
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
@@ -185,14 +201,15 @@ struct HeldRow {
 
 /// Sums by column over rows that follow one another, one row of f32 for a part of them: in registers as far
 /// as a HeldRow has its elements there, beyond in memory.
-template <int kWidth, int kHeld>
+template <class Aligned, int kWidth, int kHeld>
 struct SummedRow {
   float* row;
   int n;
-  bool aligned;
+  Aligned aligned;
   Piece<kWidth> sums[kHeld];
 
-  __device__ SummedRow(float* target, int columns) : row(target), n(columns), aligned(columns % kWidth == 0) {
+  __device__ SummedRow(float* target, int columns, Aligned pieces_are_aligned)
+      : row(target), n(columns), aligned(pieces_are_aligned) {
     for_each_piece<kWidth, kHeld>(n, [&](int i, int k) {
       if (k < kHeld)
         sums[k] = {};

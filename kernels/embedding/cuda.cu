@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads) embedding_kernel(Forward<Table, Out>
   if (op.positions) {
     const int64 position = op.positions[n];
     if (position < 0 || position >= op.last_position) __trap();
-    sum += load_piece<kWidth>(op.position_table, position, c, op.columns, op.aligned);
+    sum += load_piece<kWidth>(op.position_table[position], c, op.columns, op.aligned);
   }
   if (op.dropout.drops()) drop(op.dropout, n * op.columns + c, sum);
   store_piece(op.out[n], c, op.columns, op.aligned, sum);
@@ -63,10 +63,10 @@ struct KeyedSum {
 };
 
 __device__ inline void add_to_target(const KeyedSum& op, int key, int c, const Piece<kWidth>& sum) {
-  Piece<kWidth> row = load_piece<kWidth>(op.target, key, c, op.C, op.aligned);
+  Piece<kWidth> row = load_piece<kWidth>(op.target[key], c, op.C, op.aligned);
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) row[i] = fmaf(op.scale, sum[i], row[i]);
-  store_piece(op.target, key, c, op.C, op.aligned, row);
+  store_piece(op.target[key], c, op.C, op.aligned, row);
 }
 
 __global__ void __launch_bounds__(kThreads) sum_runs_kernel(KeyedSum op) {
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kThreads) sum_runs_kernel(KeyedSum op) {
     Piece<kWidth> ahead[kAhead];
 #pragma unroll
     for (int i = 0; i < kAhead; ++i)
-      if (first + i < count) ahead[i] = load_piece<kWidth>(op.dout, rows[first + i], c, op.C, op.aligned);
+      if (first + i < count) ahead[i] = load_piece<kWidth>(op.dout[rows[first + i]], c, op.C, op.aligned);
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       const int at = first + i;

@@ -117,6 +117,19 @@ RC_GTEST_PROP(SumRows, MatchesTheOracle, ()) {
   RC_ASSERT(harness::mismatch(c, {.roundings = 1, .sums = 16}, 2) == "");
 }
 
+/// Rows whose pieces are whole, of one strip of columns and of several, in one part and in several.
+TEST(SumRows, OfAnyShapeMatchesTheOracle) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (const auto& [N, C] :
+         std::vector<std::pair<int64, int64>>{{1, 8}, {63, 264}, {129, 16}, {1000, 520}}) {
+      const Case c{.operands = {{"dy", dtype, {N, C}}, {"dbias", DType::f32, {C}, Role::inout}},
+                   .call = [](Stream& stream, const auto& v) {
+                     sum_rows(stream, {v[0], v[1]});
+                   }};
+      EXPECT_EQ(harness::mismatch(c, {.roundings = 1, .sums = 16}), "") << N << " " << C;
+    }
+}
+
 TEST(SumRows, HasTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16})
     harness::expect_same_bits_at_any_threads(check::sum_rows_case(5000, 37, dtype));
