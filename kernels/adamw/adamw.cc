@@ -4,6 +4,17 @@
 #include "kernels/dispatch.h"
 
 namespace fovea {
+namespace {
+
+void expect_ascending(const std::vector<Range>& ranges, int64 n) {
+  for (int64 at = 0; const Range& range : ranges) {
+    FOVEA_CHECK(at <= range.begin && range.begin <= range.end && range.end <= n,
+                "adamw: [{}, {}) of {} decays after {}", range.begin, range.end, n, at);
+    at = range.end;
+  }
+}
+
+}  // namespace
 
 void adamw(Stream& stream, const AdamW& op) {
   FOVEA_CHECK(op.weight.rank() == 1, "adamw: weight is {}, wanted (n)", op.weight.describe());
@@ -19,6 +30,7 @@ void adamw(Stream& stream, const AdamW& op) {
   if (op.compute_weight) expect_storage(stream, op.compute_weight, "adamw: compute_weight");
   if (op.gradient_factor) expect(op.gradient_factor, "adamw: gradient_factor", {1}, DType::f64);
   if (op.go) expect(op.go, "adamw: go", {1}, DType::i32);
+  if (op.decayed) expect_ascending(*op.decayed, n);
   FOVEA_CHECK(op.step >= 1, "adamw: step {}, counted from 1", op.step);
   const Work work{"adamw", 16.0 * static_cast<double>(n),
                   scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes),

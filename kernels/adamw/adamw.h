@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "core/ranges.h"
 #include "core/stream.h"
 
 namespace fovea {
@@ -19,6 +20,8 @@ struct AdamW {
   View m, v, weight, compute_weight;   // in and out
   View gradient_factor = {}, go = {};  // in, or absent
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, decay = 0;
+  /// What decays of the n, in ascending order; absent: all.
+  Ranges decayed = nullptr;
   double gradient_scale = 1;             ///< the clip factor, where the host knows it
   int64 step = 1;                        ///< t, from 1
   std::optional<Readback<bool>> finite;  ///< set to false where m, v or w becomes infinite or NaN

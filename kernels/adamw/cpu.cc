@@ -18,7 +18,7 @@ namespace {
 F32V constant(double x) { return hn::Set(F32(), static_cast<float>(x)); }
 
 /// Whether all that it wrote is finite.
-bool adamw_range(const AdamW& op, double gradient_scale, Range range) {
+bool adamw_range(const AdamW& op, double gradient_scale, double decay, Range range) {
   const float* gradient = op.gradient.data<float>() + range.begin;
   float* m = op.m.data<float>() + range.begin;
   float* v = op.v.data<float>() + range.begin;
@@ -30,7 +30,7 @@ bool adamw_range(const AdamW& op, double gradient_scale, Range range) {
   // the corrections of the moments' bias, folded into constants: lr / (1 - beta1^t) and 1 / (1 - beta2^t)
   const F32V rate = constant(op.lr / (1 - std::pow(op.beta1, t)));
   const F32V v_correction = constant(1 / (1 - std::pow(op.beta2, t)));
-  const F32V shrink = constant(op.lr * op.decay);
+  const F32V shrink = constant(op.lr * decay);
   F32V zeros = hn::Zero(F32());  // or NaN: what is finite times 0 is 0
   for_each_vector(range.size(), [&](int64 i, auto part) HWY_ATTR {
     const F32V g = hn::Mul(load_row(gradient + i, part), scale);
@@ -76,7 +76,10 @@ void run(Execution& execution, const AdamW& op) {
   bool* finite = execution.scratch<bool>(parts);
   execution.parallel_for(parts, [&](int64 part, int) {
     const Range range{part * kBlock, std::min(n, (part + 1) * kBlock)};
-    finite[part] = HWY_DYNAMIC_DISPATCH(adamw_range)(op, scale, range);
+    finite[part] = true;
+    for_each_decay(op, range, [&](Range alike, double decay) {
+      finite[part] &= HWY_DYNAMIC_DISPATCH(adamw_range)(op, scale, decay, alike);
+    });
   });
   if (op.finite && !std::all_of(finite, finite + parts, [](bool each) { return each; }))
     op.finite->set(false);

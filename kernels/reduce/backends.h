@@ -27,6 +27,10 @@ struct MoveTowards {
 struct Convert {
   View y, x;
 };
+struct FillZero {
+  View y;
+  Ranges ranges;
+};
 
 namespace reference {
 void run(Execution& execution, const Sum& op);
@@ -49,6 +53,7 @@ FOVEA_CUDA_ONLY void run(Execution& execution, const Sum& op);
 FOVEA_CUDA_ONLY void run(Execution& execution, const AddInto& op);
 FOVEA_CUDA_ONLY void run(Execution& execution, const MoveTowards& op);
 FOVEA_CUDA_ONLY void run(Execution& execution, const Convert& op);
+FOVEA_CUDA_ONLY void run(Execution& execution, const FillZero& op);
 }  // namespace cuda
 
 }  // namespace fovea

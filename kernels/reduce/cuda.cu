@@ -1,4 +1,5 @@
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/range_table.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/reduce/backends.h"
 
@@ -144,6 +145,26 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(To* y, const From* x,
   if (i < n) y[i] = from_f64<To>(to_f64(x[i]));
 }
 
+constexpr int kFillPieces = 4;    // of a thread
+constexpr int64 kFillWidth = 16;  // bytes of a piece
+
+/// Zeroes ranges of bytes; pieces begin where addresses are multiples of their size, `behind` of them before
+/// y.
+__global__ void __launch_bounds__(kThreads) fill_kernel(char* y, int behind, RangeTable ranges) {
+  const int range = ranges.of_block();
+  const int64 begin = ranges.begin[range], end = ranges.end[range];
+  int64 piece =
+      (begin + behind) / kFillWidth + ranges.block_of_range(range) * kFillPieces * kThreads + threadIdx.x;
+#pragma unroll
+  for (int i = 0; i < kFillPieces; ++i, piece += kThreads) {
+    const int64 first = piece * kFillWidth - behind;
+    if (first >= begin && first + kFillWidth <= end)
+      *reinterpret_cast<uint4*>(y + first) = uint4{};
+    else
+      for (int64 byte = max(first, begin); byte < min(first + kFillWidth, end); ++byte) y[byte] = 0;
+  }
+}
+
 }  // namespace
 
 int64 scratch_bytes(const Sum& op) {
@@ -171,6 +192,29 @@ void run(Execution& execution, const AddInto& op) { combine(execution, "add_into
 
 void run(Execution& execution, const MoveTowards& op) {
   combine(execution, "move_towards", op.y, op.x, Move{op.rate});
+}
+
+void run(Execution& execution, const FillZero& op) {
+  auto* y = static_cast<char*>(op.y.data());
+  const int64 size = size_of(op.y.dtype());
+  if (op.ranges->size() == 1) {
+    const Range& range = op.ranges->front();
+    return execution.queue().fill(y + range.begin * size, 0, range.size() * size);
+  }
+  const auto behind = static_cast<int>(reinterpret_cast<uintptr_t>(y) % kFillWidth);
+  RangeTable ranges;
+  const auto flush = [&] {
+    launch(execution, "fill_zero", {dim3(static_cast<unsigned>(ranges.blocks())), dim3(kThreads)},
+           fill_kernel, y, behind, ranges);
+    ranges = {};
+  };
+  for (const Range& range : *op.ranges) {
+    if (ranges.full()) flush();
+    const Range bytes{range.begin * size, range.end * size};
+    const int64 pieces = ceil_div(bytes.end + behind, kFillWidth) - (bytes.begin + behind) / kFillWidth;
+    ranges.add(bytes, ceil_div(pieces, kThreads * kFillPieces));
+  }
+  flush();
 }
 
 void run(Execution& execution, const Convert& op) {

@@ -1,5 +1,6 @@
 #include "kernels/reduce/reduce.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/dispatch.h"
@@ -21,6 +22,19 @@ void enqueue_sum(Stream& stream, const Sum& op) {
   const Work work{name, (op.squares ? 2.0 : 1.0) * static_cast<double>(x.size(0)),
                   scratch_on_backend(stream, op, cpu::scratch_bytes, cuda::scratch_bytes), bytes_of(x)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
+}
+
+void fill_on_host(Execution& execution, const FillZero& op) {
+  constexpr int64 kBytes = int64{1} << 18;
+  const int64 size = size_of(op.y.dtype());
+  for (const Range& range : *op.ranges) {
+    auto* to = static_cast<std::byte*>(op.y.data()) + range.begin * size;
+    const int64 bytes = range.size() * size;
+    execution.parallel_for(ceil_div(bytes, kBytes), [&](int64 part, int) {
+      const int64 begin = part * kBytes, end = std::min(bytes, begin + kBytes);
+      std::memset(to + begin, 0, static_cast<size_t>(end - begin));
+    });
+  }
 }
 
 }  // namespace
@@ -73,17 +87,22 @@ void convert(Stream& stream, const View& y, const View& x) {
                      cuda::run);
 }
 
+void fill_zero(Stream& stream, const View& y, const Ranges& ranges) {
+  FOVEA_CHECK(y.rank() == 1, "fill_zero: y is {}, wanted (n)", y.describe());
+  int64 bytes = 0;
+  for (const Range& range : *ranges) {
+    FOVEA_CHECK(0 <= range.begin && range.begin <= range.end && range.end <= y.size(0),
+                "fill_zero: [{}, {}) of {}", range.begin, range.end, y.describe());
+    bytes += range.size() * size_of(y.dtype());
+  }
+  enqueue_on_backend(stream, Work{"fill_zero", 0, 0, bytes}, FillZero{y, ranges}, fill_on_host, fill_on_host,
+                     cuda::run);
+}
+
 void fill_zero(Stream& stream, const View& y) {
   FOVEA_CHECK(y.contiguous(), "fill_zero: y is {} with gaps", y.describe());
-  stream.enqueue(Work{"fill_zero", 0, 0, bytes_of(y)}, [y](Execution& execution) {
-    constexpr int64 kBytes = int64{1} << 18;
-    auto* to = static_cast<std::byte*>(y.data());
-    if (y.device() == Device::cuda) return execution.queue().fill(to, 0, y.bytes());
-    execution.parallel_for(ceil_div(y.bytes(), kBytes), [&](int64 part, int) {
-      const int64 begin = part * kBytes, end = std::min(y.bytes(), begin + kBytes);
-      std::memset(to + begin, 0, static_cast<size_t>(end - begin));
-    });
-  });
+  const int64 n = y.elements();
+  fill_zero(stream, y.reshape({n}), std::make_shared<const std::vector<Range>>(1, Range{0, n}));
 }
 
 }  // namespace fovea

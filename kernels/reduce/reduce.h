@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/ranges.h"
 #include "core/stream.h"
 
 namespace fovea {
@@ -28,5 +29,7 @@ void convert(Stream& stream, const View& y, const View& x);
 
 /// y = 0, any dtype, contiguous.
 void fill_zero(Stream& stream, const View& y);
+/// Zeroes these ranges of y (n), any dtype.
+void fill_zero(Stream& stream, const View& y, const Ranges& ranges);
 
 }  // namespace fovea

@@ -8,7 +8,6 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "kernels/random/normal.h"
-#include "kernels/reduce/reduce.h"
 
 namespace fovea {
 namespace {
@@ -56,14 +55,16 @@ View ParameterLayout::view(const View& flat, ParameterId id) const {
   return parameter.vector ? range : range.reshape({parameter.rows, parameter.columns});
 }
 
-void zero_summed_gradients(Stream& stream, const ParameterLayout& layout, const View& gradients) {
+Ranges summed_gradients(const ParameterLayout& layout) {
   const std::vector<Parameter>& all = layout.parameters();
+  std::vector<Range> ranges;
   for (size_t i = 0; i < all.size(); ++i) {
     if (all[i].whole_gradient) continue;
     const int64 begin = all[i].offset;
     while (i + 1 < all.size() && !all[i + 1].whole_gradient) ++i;
-    fill_zero(stream, gradients.slice({begin, all[i].offset + all[i].elements()}));
+    ranges.push_back({begin, all[i].offset + all[i].elements()});
   }
+  return std::make_shared<const std::vector<Range>>(std::move(ranges));
 }
 
 namespace {

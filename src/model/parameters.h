@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/ranges.h"
 #include "core/stream.h"
 #include "core/types.h"
 
@@ -53,8 +54,8 @@ class ParameterLayout {
   int64 elements_ = 0;
 };
 
-/// Zeroes those of the flat gradients that are sums of parts.
-void zero_summed_gradients(Stream& stream, const ParameterLayout& layout, const View& gradients);
+/// Those of the flat gradients that are sums of parts: zero they begin.
+Ranges summed_gradients(const ParameterLayout& layout);
 
 /// Draws every parameter of the flat range: normal(0, std) as a function of (seed, the parameter's name, the
 /// element's index), so that a parameter keeps its values whatever else the model has; vectors are constants.

@@ -2,6 +2,7 @@
 
 #include "config/config.h"
 #include "core/buffer.h"
+#include "core/ranges.h"
 #include "core/stream.h"
 #include "model/parameters.h"
 
@@ -37,8 +38,8 @@ class OptimizerState {
     View factor, go;
   };
   /// One AdamW step, `step` from 1; matrices decay, vectors do not.
-  void update(Stream& stream, const ParameterLayout& layout, const TrainConfig& config, const View& gradient,
-              double lr, const Gate& gate, int64 step);
+  void update(Stream& stream, const TrainConfig& config, const View& gradient, double lr, const Gate& gate,
+              int64 step);
   /// Whether the last update left nothing in weights and moments that is not finite; read after it has run.
   bool updated_finite() const { return finite_.get(); }
   /// average = ema average + (1 - ema) weights (Polyak & Juditsky 1992, with a window of 1 / (1 - ema)
@@ -47,6 +48,7 @@ class OptimizerState {
 
  private:
   Buffer weights_, m_, v_, average_;
+  Ranges decayed_;  // of the flat range
   Readback<bool> finite_;
   struct Copy {
     Buffer buffer;

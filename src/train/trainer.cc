@@ -36,6 +36,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
       stream_(backend, threads),
       state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute, config.train.ema > 0,
              stream_.device()),
+      summed_gradients_(summed_gradients(decoder_.layout())),
       tree_(plan_.precision.wide, decoder_.layout().elements(), plan_.shape.grains(), stream_.device()),
       guard_(config.train),
       arena_memory_(plan_.arena_bytes(), stream_.device()),
@@ -149,7 +150,7 @@ double Trainer::accumulate_gradients() {
     const int64 first_sample = read_grain(grain);
     load_batch();
     const View& gradients = tree_.next();
-    zero_summed_gradients(stream_, decoder_.layout(), gradients);
+    fill_zero(stream_, gradients, summed_gradients_);
     decoder_.train(context(gradients, first_sample), losses_, weight, plan_.recompute);
     tree_.carry(stream_);
     sum(stream_, losses_, totals_.losses.view().slice({grain, grain + 1}));
@@ -201,8 +202,7 @@ StepResult Trainer::take_step() {
   }
   const double lr = learning_rate(config_.train, steps_done_, total_steps_);
   if (!skipped)
-    state_.update(stream_, decoder_.layout(), config_.train, gradient, lr, {totals_.factor, totals_.go},
-                  steps_done_ + 1);
+    state_.update(stream_, config_.train, gradient, lr, {totals_.factor, totals_.go}, steps_done_ + 1);
   stream_.synchronize();
   expect_finite(weight);
   if (!skipped) {
@@ -279,7 +279,7 @@ void Trainer::explain_non_finite(double loss, double norm) {
     Probe probe;
     tree_.start();
     const View& gradients = tree_.next();
-    zero_summed_gradients(stream_, decoder_.layout(), gradients);
+    fill_zero(stream_, gradients, summed_gradients_);
     StepContext probing = context(gradients, first_sample);
     probing.probe = &probe;
     decoder_.train(probing, losses_, 1, plan_.recompute);

@@ -106,6 +106,7 @@ class Trainer {
   TrainingPlan plan_;
   Stream stream_;
   OptimizerState state_;
+  Ranges summed_gradients_;  // begin as zeros in each grain
   GradientTree tree_;
   SpikeGuard guard_;
   Buffer arena_memory_, tokens_, targets_, positions_, losses_;

@@ -7,6 +7,7 @@
 
 #include "core/hash.h"
 #include "core/random.h"
+#include "kernels/reduce/reduce.h"
 #include "model/families.h"
 
 namespace fovea {
@@ -258,7 +259,7 @@ Step SmallModel::train(bool first, Probe* probe, const Decoder::BlockVisitor& vi
     for (const Parameter& p : decoder_.layout().parameters())
       std::memset(gradients_.view().at({p.offset}), 0xff,
                   static_cast<size_t>(p.elements() * size_of(how_.precision.wide)));
-    zero_summed_gradients(stream_, decoder_.layout(), gradients_);
+    fill_zero(stream_, gradients_, summed_gradients(decoder_.layout()));
   }
   arena_.rewind();
   decoder_.train(step_context, losses_, kGradientScale, how_.policy, visit);

@@ -38,7 +38,7 @@ TEST(Optimizer, DecaysMatricesAndNothingElse) {
   TrainConfig config;
   config.weight_decay = 0.25;
   Stream stream(Backend::reference);
-  state.update(stream, layout, config, zero, 0.5, {}, 1);
+  state.update(stream, config, zero, 0.5, {}, 1);
   for (const Parameter& parameter : layout.parameters())
     for (int64 i = parameter.offset; i < parameter.offset + parameter.elements(); ++i)
       EXPECT_EQ(load(state.weights(), {i}), load(before, {i}) * (parameter.vector ? 1 : 1 - 0.5 * 0.25))
@@ -56,8 +56,8 @@ TEST(Optimizer, ScalesTheGradientByTheClipFactor) {
   for (int64 step = 1; step <= 3; ++step) {
     fill(layout, gradient, static_cast<uint32>(step));
     fill(layout, quarter, static_cast<uint32>(step), 0.25);
-    scaled.update(stream, layout, {}, gradient, 1e-3, {.factor = factor, .go = go}, step);
-    plain.update(stream, layout, {}, quarter, 1e-3, {}, step);
+    scaled.update(stream, {}, gradient, 1e-3, {.factor = factor, .go = go}, step);
+    plain.update(stream, {}, quarter, 1e-3, {}, step);
   }
   EXPECT_EQ(bits(scaled.weights()), bits(plain.weights()));
   EXPECT_EQ(bits(scaled.moment1()), bits(plain.moment1()));
@@ -81,7 +81,7 @@ TEST(Optimizer, KeepsRoundedCopiesOfTheMasters) {
   for (int64 step = 1; step <= 3; ++step) {
     const std::string before = bits(state.compute_weights());
     fill(layout, gradient, static_cast<uint32>(step));
-    state.update(stream, layout, {}, gradient, 0.1, {}, step);
+    state.update(stream, {}, gradient, 0.1, {}, step);
     expect_rounded_copies(state);
     EXPECT_NE(bits(state.compute_weights()), before);
   }
@@ -94,7 +94,7 @@ TEST(Optimizer, LeavesTheGapsBetweenParametersZero) {
   const Buffer gradient(DType::f32, {layout.elements()});
   fill(layout, gradient, 1);
   Stream stream(Backend::cpu);
-  for (int64 step = 1; step <= 3; ++step) state.update(stream, layout, {}, gradient, 0.1, {}, step);
+  for (int64 step = 1; step <= 3; ++step) state.update(stream, {}, gradient, 0.1, {}, step);
   int64 at = 0;
   for (const Parameter& parameter : layout.parameters()) {
     for (; at < parameter.offset; ++at) EXPECT_EQ(load(state.weights(), {at}), 0) << at;

@@ -134,6 +134,30 @@ TEST(AdamW, TwoStepsByHand) {
   }
 }
 
+/// What decays is told apart at every bound of a range, of more ranges than one launch takes too.
+TEST(AdamW, OnlyTheGivenRangesDecay) {
+  constexpr int64 kN = 30'001;
+  const std::vector<Range> some{{0, 3}, {3, 3}, {5, 6}, {16, 20'000}, {kN - 2, kN}};
+  std::vector<Range> many;
+  for (int64 begin = 1; begin + 40 < kN; begin += 61) many.push_back({begin, begin + 9 + begin % 31});
+  for (const Backend backend : {harness::backend_under_test(), Backend::reference})
+    for (const std::vector<Range>& decayed : {std::vector<Range>{}, some, many}) {
+      AdamW op = usual(), without = usual();
+      op.decayed = std::make_shared<const std::vector<Range>>(decayed);
+      without.decay = 0;
+      const auto actual = harness::run(case_of(kN, op, true), backend, 2);
+      const auto all = harness::run(case_of(kN, usual(), true), backend, 2);
+      const auto nothing = harness::run(case_of(kN, without, true), backend, 2);
+      for (int64 i = 0; i < kN; ++i) {
+        const bool decays = std::any_of(decayed.begin(), decayed.end(), [i](const Range& range) {
+          return range.begin <= i && i < range.end;
+        });
+        for (const size_t of : {kM, kV, kWeight, kComputeWeight})
+          ASSERT_EQ(actual[of].get(i), (decays ? all : nothing)[of].get(i)) << i << " " << of;
+      }
+    }
+}
+
 /// Each way in which operands may lie to accesses of 16 bytes, at both ends.
 TEST(AdamW, OperandsMayLieAnywhere) {
   const auto expected = harness::run(adamw_case(41, usual_adamw(), true), harness::backend_under_test());
@@ -178,6 +202,9 @@ TEST(AdamWDeathTest, OperandsThatDoNotFitAbort) {
   Stream stream(Backend::cpu);
   EXPECT_DEATH(adamw(stream, {.gradient = b, .m = a, .v = a, .weight = a, .compute_weight = {}}),
                "adamw: gradient is f32 \\(5\\)");
+  const auto backwards = std::make_shared<const std::vector<Range>>(std::vector<Range>{{2, 3}, {0, 1}});
+  EXPECT_DEATH(adamw(stream, {.gradient = a, .m = a, .v = a, .weight = a, .decayed = backwards}),
+               "\\[0, 1\\) of 4 decays after 3");
 }
 
 }  // namespace

@@ -128,6 +128,27 @@ TEST(Reduce, FillZeroFillsAllAndNoMore) {
     }
 }
 
+/// Ranges of all sizes, of more than one launch takes, in any order.
+TEST(Reduce, FillZeroFillsRangesAndNoMore) {
+  std::vector<Range> many;
+  for (int64 begin = 1; begin < kLong - 40; begin += 97) many.push_back({begin, begin + begin % 37});
+  for (DType dtype : {DType::f32, DType::bf16, DType::f64})
+    for (const std::vector<Range>& ranges : {std::vector<Range>{}, std::vector<Range>{{2, 7}},
+                                             std::vector<Range>{{kLong - 1, kLong}, {5, 5}, {0, 3}},
+                                             std::vector<Range>{{3, 30'000}, {30'001, kLong}}, many}) {
+      const Case c{.operands = {{"y", dtype, {kLong}, Role::inout, [](int64) { return 1.0; }, {0, 3}}},
+                   .call = [&](Stream& stream, const auto& v) {
+                     fill_zero(stream, v[0], std::make_shared<const std::vector<Range>>(ranges));
+                   }};
+      const Tensor y = std::move(harness::run(c, harness::backend_under_test(), 2)[0]);
+      std::vector<double> expected(static_cast<size_t>(kLong), 1.0);
+      for (const Range& range : ranges)
+        std::fill(expected.begin() + range.begin, expected.begin() + range.end, 0.0);
+      for (int64 i = 0; i < kLong; ++i)
+        ASSERT_EQ(y.get(i), expected[static_cast<size_t>(i)]) << name_of(dtype) << " at " << i;
+    }
+}
+
 TEST(ReduceDeathTest, OperandsThatDoNotFitAbort) {
   const Tensor x(DType::f32, {4}), y(DType::f32, {5}), matrix(DType::f32, {2, 2});
   Stream stream(Backend::cpu);
