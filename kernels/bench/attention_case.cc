@@ -1,63 +1,25 @@
 #include "kernels/bench/attention_case.h"
 
-#include <charconv>
 #include <cmath>
 #include <initializer_list>
 #include <memory>
 
 #include "core/error.h"
+#include "kernels/bench/name_reader.h"
 
 namespace fovea {
 namespace {
 
-/// The name, eaten from the left.
-class Reader {
- public:
-  explicit Reader(std::string_view name) : name_(name), rest_(name) {}
+constexpr const char* kExample = "attention/forward/cpu/f32/b1_hq8_hkv8_q2048_kv2048_d64/causal";
 
-  /// Up to the next slash, or all that is left.
-  std::string_view word() {
-    const size_t slash = std::min(rest_.find('/'), rest_.size());
-    const std::string_view word = rest_.substr(0, slash);
-    rest_.remove_prefix(std::min(slash + 1, rest_.size()));
-    return word;
-  }
-  bool take(std::string_view prefix) {
-    if (!rest_.starts_with(prefix)) return false;
-    rest_.remove_prefix(prefix.size());
-    return true;
-  }
-  /// A number of at least 1 behind this prefix.
-  int64 number(std::string_view prefix) {
-    constexpr int64 kMost = int64{1} << 30;
-    int64 value = 0;
-    if (!take(prefix)) refuse(fmt::format("{} is missing", prefix));
-    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
-    if (error != std::errc() || value < 1 || value > kMost)
-      refuse(fmt::format("{} wants a number from 1 to 2^30", prefix));
-    rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
-    return value;
-  }
-  void end(std::string_view of) {
-    if (!rest_.empty()) refuse(fmt::format("\"{}\" is left behind {}", rest_, of));
-  }
-  [[noreturn]] void refuse(const std::string& why) const {
-    fail_usage("{}: {}; a case is attention/forward/cpu/f32/b1_hq8_hkv8_q2048_kv2048_d64/causal", name_, why);
-  }
-  bool empty() const { return rest_.empty(); }
-
- private:
-  std::string_view name_, rest_;
-};
-
-Pass read_pass(Reader& reader) {
+Pass read_pass(NameReader& reader) {
   const std::string_view word = reader.word();
   if (word == "forward") return Pass::forward;
   if (word == "backward") return Pass::backward;
   reader.refuse(fmt::format("\"{}\" is no pass: forward or backward", word));
 }
 
-Backend read_backend(Reader& reader) {
+Backend read_backend(NameReader& reader) {
   const std::string_view word = reader.word();
   if (word == "cpu") return Backend::cpu;
   if (word == "naive") return Backend::naive;
@@ -66,7 +28,7 @@ Backend read_backend(Reader& reader) {
   reader.refuse(fmt::format("\"{}\" is no backend that is timed: cpu, naive, cuda or cudnn", word));
 }
 
-DType read_dtype(Reader& reader) {
+DType read_dtype(NameReader& reader) {
   const std::string_view word = reader.word();
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
     if (word == name_of(dtype)) return dtype;
@@ -83,7 +45,7 @@ std::shared_ptr<const DocumentBounds> even_documents(int64 count, int64 q_len, i
   return bounds;
 }
 
-Mask read_mask(Reader& reader, const AttentionProblem& p) {
+Mask read_mask(NameReader& reader, const AttentionProblem& p) {
   if (reader.take("full")) return {};
   if (reader.take("causal"))
     return reader.empty() ? causal_mask() : sliding_window_mask(reader.number("_window"));
@@ -98,7 +60,7 @@ Mask read_mask(Reader& reader, const AttentionProblem& p) {
 }  // namespace
 
 TimedAttention timed_attention_named(std::string_view name) {
-  Reader reader(name);
+  NameReader reader(name, kExample);
   if (reader.word() != "attention") reader.refuse("it does not begin with attention/");
   TimedAttention c;
   c.name = name;

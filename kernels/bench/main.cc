@@ -1,10 +1,10 @@
-// The speed of attention, and what this machine's limits are.
+// The speed of attention and of operations that memory bounds, and what this machine's limits are.
 //
 //   fovea-bench [--threads=N] [--instruction-set=NAME] [--lines] [Google Benchmark's own options] [NAME...]
 //
-// NAME is a case of attention_case.h; without one the default cases and the limits run. --lines answers names
-// from standard input (lines.h). On one thread times are the processor's, so that a busy machine does not
-// show.
+// NAME is a case of attention_case.h or row_case.h; without one the default cases and the limits run. --lines
+// answers names from standard input (lines.h). On one thread times are the processor's, so that a busy
+// machine does not show.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -19,6 +19,7 @@
 #include "kernels/bench/limits.h"
 #include "kernels/bench/lines.h"
 #include "kernels/bench/options.h"
+#include "kernels/bench/row_work.h"
 #include "kernels/matmul/library.h"
 #include "kernels/peak/peak.h"
 #include "kernels/peak/product.h"
@@ -53,8 +54,30 @@ void add_limits(int threads) {
     })->Unit(benchmark::kMillisecond);
 }
 
-void add_attention(const std::vector<std::string>& names, int threads) {
+void time_rows(benchmark::State& state, const TimedRows& what, int threads) {
+  constexpr int kCalls = 32;               // so many that a device's queue is never empty
+  static std::map<Device, double> limits;  // measured once
+  double& limit = limits[device_of(what.backend)];
+  const bool on_device = device_of(what.backend) == Device::cuda;
+  if (limit == 0) limit = on_device ? measured_device_bandwidth() : measured_read_bandwidth(threads);
+  RowWork work(what, threads);
+  double total = 0;
+  for (auto _ : state) total += work.time(on_device ? kCalls : 1);
+  const double seconds = total / static_cast<double>(state.iterations());
+  state.counters["seconds"] = seconds;
+  state.counters["B/s"] = static_cast<double>(work.bytes()) / seconds;
+  state.counters["of_limit"] = static_cast<double>(work.bytes()) / seconds / limit;
+}
+
+void add_cases(const std::vector<std::string>& names, int threads) {
   for (const std::string& name : names) {
+    if (names_rows(name)) {
+      const TimedRows what = timed_rows_named(name);
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        time_rows(state, what, threads);
+      })->Unit(benchmark::kMillisecond);
+      continue;
+    }
     const TimedAttention what = timed_attention_named(name);
     benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
       time_attention(state, what, threads);
@@ -76,7 +99,7 @@ int run(int argc, char** argv) {
   benchmark::AddCustomContext("threads", fmt::format("{}", options.threads));
   benchmark::AddCustomContext("instruction set", std::string(name_of(set)));
   if (options.names.empty()) add_limits(options.threads);
-  add_attention(options.names.empty() ? default_attention_names() : options.names, options.threads);
+  add_cases(options.names.empty() ? default_attention_names() : options.names, options.threads);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
