@@ -24,9 +24,13 @@ int64 part_rows(const SumRows& op) {
 }
 int64 parts_of(const SumRows& op) { return ceil_div(op.dy.size(0), part_rows(op)); }
 
+/// Blocks that a multiprocessor is to hold: not more, or ptxas uses each load before it asks for the next.
+template <class Aligned>
+constexpr int kBlocksAtOnce = std::is_same_v<Aligned, AllWhole> ? 4 : 2;
+
 /// sums (parts, C): of each part of dy's rows.
 template <class T, class Aligned>
-__global__ void __launch_bounds__(kRowLanes* kWarp)
+__global__ void __launch_bounds__(kRowLanes* kWarp, kBlocksAtOnce<Aligned>)
     sum_part(Rows<T> dy, int64 N, int64 C, int64 rows_per_part, Aligned aligned, float* sums) {
   constexpr int kColumns = kLaneColumns<T>;
   __shared__ float warps[kRowLanes][kBlockColumns<T>];
