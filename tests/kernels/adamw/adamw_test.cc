@@ -142,12 +142,12 @@ TEST(AdamW, OnlyTheGivenRangesDecay) {
   for (int64 begin = 1; begin + 40 < kN; begin += 61) many.push_back({begin, begin + 9 + begin % 31});
   for (const Backend backend : {harness::backend_under_test(), Backend::reference})
     for (const std::vector<Range>& decayed : {std::vector<Range>{}, some, many}) {
-      AdamW op = usual(), without = usual();
+      AdamW op = usual_adamw(), without = usual_adamw();
       op.decayed = std::make_shared<const std::vector<Range>>(decayed);
       without.decay = 0;
-      const auto actual = harness::run(case_of(kN, op, true), backend, 2);
-      const auto all = harness::run(case_of(kN, usual(), true), backend, 2);
-      const auto nothing = harness::run(case_of(kN, without, true), backend, 2);
+      const auto actual = harness::run(adamw_case(kN, op, true), backend, 2);
+      const auto all = harness::run(adamw_case(kN, usual_adamw(), true), backend, 2);
+      const auto nothing = harness::run(adamw_case(kN, without, true), backend, 2);
       for (int64 i = 0; i < kN; ++i) {
         const bool decays = std::any_of(decayed.begin(), decayed.end(), [i](const Range& range) {
           return range.begin <= i && i < range.end;

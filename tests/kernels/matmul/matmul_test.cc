@@ -122,11 +122,8 @@ TEST(SumRows, OfAnyShapeMatchesTheOracle) {
   for (DType dtype : {DType::f32, DType::bf16})
     for (const auto& [N, C] :
          std::vector<std::pair<int64, int64>>{{1, 8}, {63, 264}, {129, 16}, {1000, 520}}) {
-      const Case c{.operands = {{"dy", dtype, {N, C}}, {"dbias", DType::f32, {C}, Role::inout}},
-                   .call = [](Stream& stream, const auto& v) {
-                     sum_rows(stream, {v[0], v[1]});
-                   }};
-      EXPECT_EQ(harness::mismatch(c, {.roundings = 1, .sums = 16}), "") << N << " " << C;
+      EXPECT_EQ(harness::mismatch(check::sum_rows_case(N, C, dtype), {.roundings = 1, .sums = 16}), "")
+          << N << " " << C;
     }
 }
 
