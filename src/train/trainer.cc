@@ -8,6 +8,7 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/reduce/reduce.h"
 #include "model/families.h"
+#include "train/device_room.h"
 #include "train/schedule.h"
 
 namespace fovea {
@@ -32,7 +33,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, Backend backend, 
       dataset_(dataset),
       decoder_(decoder_shape(config.model, dataset.vocabulary()), step_shape(config).length,
                precision_of(config.train, backend).wide, device_of(backend)),
-      plan_(plan_training(decoder_, config, backend, threads)),
+      plan_(plan_that_fits(decoder_, config, backend, threads)),
       stream_(backend, threads),
       state_(decoder_.layout(), plan_.precision.wide, plan_.precision.compute, config.train.ema > 0,
              stream_.device()),

@@ -6,6 +6,7 @@
 
 #include "core/host_copy.h"
 #include "helpers.h"
+#include "model/families.h"
 #include "train/checkpoint.h"
 
 namespace fovea {
@@ -175,6 +176,31 @@ TEST(Device, WhatIsNotFiniteIsNamedAndChangesNothing) {
   const std::string line = line_on(Backend::cuda);
   EXPECT_EQ(line, line_on(Backend::cpu));
   EXPECT_NE(line.find("blocks.1"), line.npos) << line;
+}
+
+// Before anything is allocated, and with the plan that would do.
+TEST(Device, ARunThatDoesNotFitSaysWhichPlanWould) {
+  SmallRun run;
+  const Dataset dataset = run.dataset();
+  const auto planned = [&] {
+    const Decoder decoder(decoder_shape(run.config.model, dataset.vocabulary()),
+                          step_shape(run.config).length, DType::f32, Device::cuda);
+    return plan_training(decoder, run.config, Backend::cuda, 1).predicted_bytes();
+  };
+  const auto line = [&] {
+    return error_of([&] { const Trainer trainer(run.config, dataset, Backend::cuda, 1); }, ExitCode::failed);
+  };
+  run.config.train.grain = run.config.train.batch = 64;
+  while (planned() <= device::free_bytes()) run.config.train.grain = run.config.train.batch *= 2;
+  const std::string fits = line();
+  const size_t at = fits.find("train.fit = \"");
+  ASSERT_NE(at, fits.npos) << fits;
+  const size_t begin = at + 13;
+  run.config.train.fit = fits.substr(begin, fits.find('"', begin) - begin);
+  EXPECT_LE(planned(), device::free_bytes());
+  run.config.train.fit = "";
+  while (line().find("everything recomputed") == std::string::npos)
+    run.config.train.grain = run.config.train.batch *= 2;
 }
 
 }  // namespace
