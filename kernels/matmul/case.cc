@@ -30,10 +30,8 @@ Case matmul_case(const MatMulProblem& p, uint64 seed) {
 Tolerance matmul_tolerance(const MatMulProblem& p, Backend backend, Tolerance tolerance) {
   if (device_of(backend) != Device::cuda) return tolerance;
   tolerance.sums = std::max(tolerance.sums, std::sqrt(static_cast<double>(p.K)));
-  if (p.bias && p.c_dtype == DType::bf16) {
-    if (p.bias_dtype == DType::f32) tolerance.floor = 5 * 0x1p-8;
-    if (p.accumulate) tolerance.floor += 16 * 0x1p-9;
-  }
+  if (p.c_dtype == DType::bf16 && p.bias && p.bias_dtype == DType::f32) tolerance.floor = 5 * 0x1p-8;
+  if (p.c_dtype == DType::bf16 && p.accumulate) tolerance.sums += 0x1p-9 / 0x1p-23;
   return tolerance;
 }
 

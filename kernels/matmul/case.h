@@ -18,8 +18,8 @@ struct MatMulProblem {
 Case matmul_case(const MatMulProblem& p, uint64 seed = 1);
 
 /// On a device the library may add up all of K in one sum after the other, whose roundings grow as its root;
-/// a bf16 result takes its bias rounded to bf16, by half a unit of numbers up to 5, and one that is added to
-/// and takes a bias may be rounded in between, by half a unit of numbers up to 16 (an H100 did both).
+/// a bf16 result takes its bias rounded to bf16, by half a unit of numbers up to 5, and what is added to one
+/// may be rounded before, by half a unit of a large one (an H100 did all three).
 Tolerance matmul_tolerance(const MatMulProblem& p, Backend backend, Tolerance tolerance);
 
 /// Operands: dy (N, C) | dbias.

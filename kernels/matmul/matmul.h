@@ -11,8 +11,8 @@ namespace fovea {
 /// Cut into panels that depend on the shape alone, each one single-threaded library call, or, of bf16, in a
 /// way that no sum depends on (pairs.h), so that threads do not change the bits. On a device it is cuBLASLt's
 /// (cublaslt.h): the bits depend on the card, the shape and the alignment, and a bf16 c takes an f32 bias
-/// rounded to bf16, which is all that the library can add as it stores c; where it accumulates too, the
-/// library may round to bf16 in between.
+/// rounded to bf16, which is all that the library can add as it stores c; what is added to a bf16 c it may
+/// round to bf16 before.
 struct MatMul {
   View a, b, bias;  // in
   View c;           // out

@@ -191,7 +191,8 @@ TEST(Device, ARunThatDoesNotFitSaysWhichPlanWould) {
     return error_of([&] { const Trainer trainer(run.config, dataset, Backend::cuda, 1); }, ExitCode::failed);
   };
   run.config.train.grain = run.config.train.batch = 64;
-  while (planned() <= device::free_bytes()) run.config.train.grain = run.config.train.batch *= 2;
+  while (planned() <= device::free_bytes())
+    run.config.train.grain = run.config.train.batch += run.config.train.batch / 8;
   const std::string fits = line();
   const size_t at = fits.find("train.fit = \"");
   ASSERT_NE(at, fits.npos) << fits;
