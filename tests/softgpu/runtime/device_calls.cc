@@ -79,9 +79,9 @@ const std::map<cudaDeviceAttr, int>& attributes() {
       {cudaDevAttrUnifiedAddressing, 1},
       {cudaDevAttrComputeCapabilityMajor, Device::major},
       {cudaDevAttrComputeCapabilityMinor, Device::minor},
-      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, Device::shared_per_multiprocessor},
+      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, device().shared_per_multiprocessor()},
       {cudaDevAttrMaxRegistersPerMultiprocessor, Device::registers_per_multiprocessor},
-      {cudaDevAttrMaxSharedMemoryPerBlockOptin, Device::shared_per_block_opt_in},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, device().shared_per_block_opt_in},
       {cudaDevAttrReservedSharedMemoryPerBlock, Device::shared_reserved_per_block},
       {cudaDevAttrMaxBlocksPerMultiprocessor, Device::blocks_per_multiprocessor},
       {cudaDevAttrMemoryPoolsSupported, 1},
@@ -101,8 +101,8 @@ cudaDeviceProp properties() {
   std::strncpy(card.name, Device::name, sizeof card.name - 1);
   card.totalGlobalMem = global_memory().limit;
   card.sharedMemPerBlock = Device::shared_per_block;
-  card.sharedMemPerBlockOptin = Device::shared_per_block_opt_in;
-  card.sharedMemPerMultiprocessor = Device::shared_per_multiprocessor;
+  card.sharedMemPerBlockOptin = device().shared_per_block_opt_in;
+  card.sharedMemPerMultiprocessor = device().shared_per_multiprocessor();
   card.reservedSharedMemPerBlock = Device::shared_reserved_per_block;
   card.regsPerBlock = card.regsPerMultiprocessor = Device::registers_per_multiprocessor;
   card.warpSize = Device::warp;

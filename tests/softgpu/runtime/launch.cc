@@ -105,7 +105,7 @@ int blocks_per_multiprocessor(const KernelEntry& entry, int threads, int dynamic
   }
   const int shared = round_up(entry.static_shared() + dynamic_shared + Device::shared_reserved_per_block,
                               Device::shared_unit);
-  return std::min(blocks, Device::shared_per_multiprocessor / shared);
+  return std::min(blocks, device().shared_per_multiprocessor() / shared);
 }
 
 template <class Body>
@@ -119,11 +119,11 @@ cudaError_t call_with_kernel(const void* function, const Body& body) {
 cudaError_t set_attribute(KernelEntry& entry, cudaFuncAttribute attribute, int value) {
   switch (attribute) {
     case cudaFuncAttributeMaxDynamicSharedMemorySize:
-      if (value < 0 || value + entry.static_shared() > Device::shared_per_block_opt_in) {
+      if (value < 0 || value + entry.static_shared() > device().shared_per_block_opt_in) {
         return refuse(
             cudaErrorInvalidValue,
             fmt::format("{} wants {} bytes of dynamic and {} of static shared memory: a block may have {}",
-                        entry.name, value, entry.static_shared(), Device::shared_per_block_opt_in));
+                        entry.name, value, entry.static_shared(), device().shared_per_block_opt_in));
       }
       entry.max_dynamic_shared = value;
       return cudaSuccess;

@@ -36,6 +36,8 @@ const Device& device() {
     Device made;
     made.count = from_environment("SOFTGPU_DEVICES", made.count);
     made.multiprocessors = from_environment("SOFTGPU_SMS", made.multiprocessors);
+    made.shared_per_block_opt_in = from_environment("SOFTGPU_SHARED_KB", made.shared_per_block_opt_in >> 10)
+                                   << 10;
     return made;
   }();
   return card;
