@@ -62,6 +62,10 @@ class DeviceQueue {
   /// synchronize().
   void* readback_slot(int64 bytes);
 
+  /// n counters of the device with which blocks of a launch count each other. They are 0 between operations:
+  /// whoever counts leaves them so.
+  uint32* counters(int64 n) const;
+
   /// A point in time between two operations; seconds_between() after synchronize(), which frees all marks.
   int mark();
   double seconds_between(int first, int second) const;
@@ -70,6 +74,7 @@ class DeviceQueue {
  private:
   void* handle_ = nullptr;
   [[maybe_unused]] void* slots_ = nullptr;  // pinned
+  [[maybe_unused]] void* counters_ = nullptr;
   [[maybe_unused]] int64 used_slots_ = 0;
   std::vector<void*> events_;
   size_t marks_ = 0;

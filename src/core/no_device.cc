@@ -36,6 +36,7 @@ void DeviceQueue::copy(void*, const void*, int64) {}
 void DeviceQueue::fill(void*, unsigned char, int64) {}
 void DeviceQueue::synchronize() {}
 void* DeviceQueue::readback_slot(int64) { return nullptr; }
+uint32* DeviceQueue::counters(int64) const { return nullptr; }
 int DeviceQueue::mark() { return 0; }
 double DeviceQueue::seconds_between(int, int) const { return 0; }
 

@@ -188,7 +188,7 @@ void copy(void* to, const void* from, int64 bytes) {
 }  // namespace device
 
 namespace {
-constexpr int64 kSlotBytes = 64, kSlots = 4096;
+constexpr int64 kSlotBytes = 64, kSlots = 4096, kCounters = 4096;
 
 cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle); }
 }  // namespace
@@ -199,11 +199,15 @@ DeviceQueue::DeviceQueue() {
   check(cudaStreamCreate(&stream), "cudaStreamCreate");
   handle_ = stream;
   check(cudaMallocHost(&slots_, static_cast<size_t>(kSlotBytes * kSlots)), "cudaMallocHost");
+  constexpr size_t kCounterBytes = kCounters * sizeof(uint32);
+  check(cudaMalloc(&counters_, kCounterBytes), "cudaMalloc");
+  check(cudaMemsetAsync(counters_, 0, kCounterBytes, stream), "cudaMemsetAsync");
 }
 
 DeviceQueue::~DeviceQueue() {
   static_cast<void>(cudaStreamSynchronize(stream_of(handle_)));
   for (void* event : events_) static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(event)));
+  static_cast<void>(cudaFree(counters_));
   static_cast<void>(cudaFreeHost(slots_));
   static_cast<void>(cudaStreamDestroy(stream_of(handle_)));
 }
@@ -228,6 +232,11 @@ void* DeviceQueue::readback_slot(int64 bytes) {
   FOVEA_CHECK(bytes <= kSlotBytes && used_slots_ < kSlots, "readback {} of {} bytes before a synchronisation",
               used_slots_, bytes);
   return static_cast<std::byte*>(slots_) + kSlotBytes * used_slots_++;
+}
+
+uint32* DeviceQueue::counters(int64 n) const {
+  FOVEA_CHECK(n <= kCounters, "{} counters of {}", n, kCounters);
+  return static_cast<uint32*>(counters_);
 }
 
 int DeviceQueue::mark() {

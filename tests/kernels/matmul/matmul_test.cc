@@ -127,6 +127,15 @@ TEST(SumRows, OfAnyShapeMatchesTheOracle) {
     }
 }
 
+/// Each launch leaves what its blocks count with as it found it.
+TEST(SumRows, OneAfterAnotherMatchesTheOracle) {
+  Case c = check::sum_rows_case(1000, 264, DType::f32);
+  c.call = [](Stream& stream, const auto& v) {
+    for (const int64 rows : {1000, 700, 10, 1000}) sum_rows(stream, {v[0].slice({0, rows}), v[1]});
+  };
+  EXPECT_EQ(harness::mismatch(c, {.roundings = 4, .sums = 16}), "");
+}
+
 TEST(SumRows, HasTheSameBitsAtAnyThreads) {
   for (DType dtype : {DType::f32, DType::bf16})
     harness::expect_same_bits_at_any_threads(check::sum_rows_case(5000, 37, dtype));
