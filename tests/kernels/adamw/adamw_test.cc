@@ -141,7 +141,7 @@ TEST(AdamW, OnlyTheGivenRangesDecay) {
   std::vector<Range> many;
   for (int64 begin = 1; begin + 40 < kN; begin += 61) many.push_back({begin, begin + 9 + begin % 31});
   for (const Backend backend : {harness::backend_under_test(), Backend::reference})
-    for (const std::vector<Range>& decayed : {std::vector<Range>{}, some, many}) {
+    for (const std::vector<Range>& decayed : {std::vector<Range>{}, some, many, {{0, kN - 1}}}) {
       AdamW op = usual_adamw(), without = usual_adamw();
       op.decayed = std::make_shared<const std::vector<Range>>(decayed);
       without.decay = 0;
