@@ -99,9 +99,10 @@ struct OperationCost {
 /// limits measured at the run's start on all its threads.
 struct StepProfile {
   int64 steps = 0;
-  double seconds = 0;                     ///< of these steps, by the wall clock
-  double f32_flops = 0, bf16_flops = 0;   ///< limits, FLOP/s: of registers alone, or of a device's large product
-  double read_bandwidth = 0;              ///< limit, byte/s: a plain read of memory, or a device's copy
+  double seconds = 0;  ///< of these steps, by the wall clock
+  double f32_flops = 0,
+         bf16_flops = 0;      ///< limits, FLOP/s: of registers alone, or of a device's large product
+  double read_bandwidth = 0;  ///< limit, byte/s: a plain read of memory, or a device's copy
   std::vector<OperationCost> operations;  ///< by name
   /// The least time that the limits allow an operation: of its FLOPs or of its bytes, the longer one
   /// (Williams et al. 2009, the roofline).
