@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace softgpu {
 namespace {
 
@@ -19,6 +21,7 @@ std::string json(const KernelCounters& kernel) {
   }
   return fmt::format(R"({{
     "launches": {}, "blocks": {}, "warp_instructions": {}, "thread_instructions": {},
+    "block_threads": {}, "dynamic_shared_bytes": {},
     "threads_by_kind": {{{}}},
     "mma_flops": {},
     "shared_loads": {},
@@ -27,8 +30,9 @@ std::string json(const KernelCounters& kernel) {
     "global_stores": {}
   }})",
                      kernel.launches, kernel.blocks, kernel.warp_instructions, kernel.thread_instructions,
-                     kinds, kernel.mma_flops, json(kernel.shared_loads), json(kernel.shared_stores),
-                     json(kernel.global_loads), json(kernel.global_stores));
+                     kernel.block_threads, kernel.dynamic_shared_bytes, kinds, kernel.mma_flops,
+                     json(kernel.shared_loads), json(kernel.shared_stores), json(kernel.global_loads),
+                     json(kernel.global_stores));
 }
 
 }  // namespace
@@ -53,6 +57,8 @@ void KernelCounters::add(const KernelCounters& other) {
   blocks += other.blocks;
   warp_instructions += other.warp_instructions;
   thread_instructions += other.thread_instructions;
+  block_threads = std::max(block_threads, other.block_threads);
+  dynamic_shared_bytes = std::max(dynamic_shared_bytes, other.dynamic_shared_bytes);
   for (size_t kind = 0; kind < threads_by_kind.size(); ++kind)
     threads_by_kind[kind] += other.threads_by_kind[kind];
   mma_flops += other.mma_flops;

@@ -45,6 +45,7 @@ struct Traffic {
 /// What all launches of one kernel came to.
 struct KernelCounters {
   uint64_t launches = 0, blocks = 0, warp_instructions = 0, thread_instructions = 0;
+  uint64_t block_threads = 0, dynamic_shared_bytes = 0;  // the most that a launch had and asked for
   std::array<uint64_t, static_cast<size_t>(Kind::count)> threads_by_kind{};
   uint64_t mma_flops = 0;
   Traffic shared_loads, shared_stores, global_loads, global_stores;

@@ -140,9 +140,12 @@ void begin_block(Machine& m, uint64_t number) {
   fill_presets(m, number == 0);
 }
 
-void count(const Program& program, uint64_t blocks, KernelCounters& counters) {
+void count(const Program& program, const Launch& launch, KernelCounters& counters) {
   ++counters.launches;
-  counters.blocks += blocks;
+  counters.blocks += volume(launch.grid);
+  counters.block_threads = std::max(counters.block_threads, volume(launch.block));
+  counters.dynamic_shared_bytes =
+      std::max<uint64_t>(counters.dynamic_shared_bytes, launch.dynamic_shared_bytes);
   for (size_t i = 0; i < program.ops.size(); ++i) {
     counters.warp_instructions += program.warp_counts[i];
     counters.thread_instructions += program.thread_counts[i];
@@ -214,7 +217,7 @@ void run_grid(const Launch& launch, GlobalMemory& memory, Counters& counters) {
     begin_block(m, block);
     runner.run_block();
   }
-  count(program, blocks, *m.counters);
+  count(program, launch, *m.counters);
 }
 
 }  // namespace softgpu
