@@ -21,18 +21,20 @@ void enqueue_on_backend(Stream& stream, const Work& work, const Op& op,
 }
 
 /// The scratch memory that the operation takes there: scratch_on_backend(stream, op, cpu::scratch_bytes,
-/// cuda::scratch_bytes).
+/// cuda::scratch_bytes); none where there is no such function.
 template <class Op>
 int64 scratch_on_backend(const Stream& stream, const Op& op,
                          std::type_identity_t<int64 (*)(const Op&, int)> on_cpu,
                          std::type_identity_t<int64 (*)(const Op&)> on_cuda) {
-  return stream.device() == Device::cuda ? on_cuda(op) : on_cpu(op, stream.threads());
+  if (stream.device() == Device::cuda) return on_cuda ? on_cuda(op) : 0;
+  return on_cpu ? on_cpu(op, stream.threads()) : 0;
 }
 template <class Op>
 int64 scratch_on_backend(const Stream& stream, const Op& op,
                          std::type_identity_t<int64 (*)(const Op&)> on_cpu,
                          std::type_identity_t<int64 (*)(const Op&)> on_cuda) {
-  return stream.device() == Device::cuda ? on_cuda(op) : on_cpu(op);
+  if (stream.device() == Device::cuda) return on_cuda ? on_cuda(op) : 0;
+  return on_cpu ? on_cpu(op) : 0;
 }
 
 /// Aborts unless the backend computes in this storage, where it lies: the reference reads any floating-point

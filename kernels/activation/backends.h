@@ -11,8 +11,8 @@ void run(Execution& execution, const ActivationBackward& op);
 }  // namespace reference
 
 namespace cpu {
-void run(Execution& execution, const Activation& op);
-void run(Execution& execution, const ActivationBackward& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const Activation& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const ActivationBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

@@ -35,9 +35,9 @@ void run(Execution& execution, const UpdateGate& op);
 }  // namespace reference
 
 namespace cpu {
-int64 scratch_bytes(const AdamW& op);
-void run(Execution& execution, const AdamW& op);
-void run(Execution& execution, const UpdateGate& op);
+FOVEA_CPU_ONLY int64 scratch_bytes(const AdamW& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const AdamW& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const UpdateGate& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

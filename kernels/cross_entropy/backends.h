@@ -11,10 +11,10 @@ void run(Execution& execution, const LinearLogits& op);
 }  // namespace reference
 
 namespace cpu {
-int64 scratch_bytes(const LinearCrossEntropy& op, int threads);
-int64 scratch_bytes(const LinearLogits& op, int threads);
-void run(Execution& execution, const LinearCrossEntropy& op);
-void run(Execution& execution, const LinearLogits& op);
+FOVEA_CPU_ONLY int64 scratch_bytes(const LinearCrossEntropy& op, int threads);
+FOVEA_CPU_ONLY int64 scratch_bytes(const LinearLogits& op, int threads);
+FOVEA_CPU_ONLY void run(Execution& execution, const LinearCrossEntropy& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const LinearLogits& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

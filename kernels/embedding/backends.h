@@ -11,8 +11,8 @@ void run(Execution& execution, const EmbeddingBackward& op);
 }  // namespace reference
 
 namespace cpu {
-void run(Execution& execution, const Embedding& op);
-void run(Execution& execution, const EmbeddingBackward& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const Embedding& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const EmbeddingBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

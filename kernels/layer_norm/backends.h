@@ -17,10 +17,10 @@ void run(Execution& execution, const LayerNormBackward& op);
 }  // namespace reference
 
 namespace cpu {
-int64 scratch_bytes(const LayerNorm& op, int threads);
-int64 scratch_bytes(const LayerNormBackward& op, int threads);
-void run(Execution& execution, const LayerNorm& op);
-void run(Execution& execution, const LayerNormBackward& op);
+FOVEA_CPU_ONLY int64 scratch_bytes(const LayerNorm& op, int threads);
+FOVEA_CPU_ONLY int64 scratch_bytes(const LayerNormBackward& op, int threads);
+FOVEA_CPU_ONLY void run(Execution& execution, const LayerNorm& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const LayerNormBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

@@ -20,7 +20,7 @@ void layer_norm(Stream& stream, const LayerNorm& op) {
   expect_f32(stream, op.mean, "layer_norm: mean");
   expect_f32(stream, op.inverse_deviation, "layer_norm: inverse_deviation");
   const Work work{"layer_norm", 8.0 * static_cast<double>(N * C),
-                  stream.device() == Device::cuda ? 0 : cpu::scratch_bytes(op, stream.threads()),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, nullptr),
                   bytes_of(op.x, op.weight, op.bias, op.y, op.mean, op.inverse_deviation)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }

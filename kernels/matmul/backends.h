@@ -12,10 +12,10 @@ void run(Execution& execution, const SumRows& op);
 }  // namespace reference
 
 namespace cpu {
-int64 scratch_bytes(const MatMul& op, int threads);
-int64 scratch_bytes(const SumRows& op, int threads);
-void run(Execution& execution, const MatMul& op);
-void run(Execution& execution, const SumRows& op);
+FOVEA_CPU_ONLY int64 scratch_bytes(const MatMul& op, int threads);
+FOVEA_CPU_ONLY int64 scratch_bytes(const SumRows& op, int threads);
+FOVEA_CPU_ONLY void run(Execution& execution, const MatMul& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const SumRows& op);
 
 /// The product as a piece of another operation, which gives it scratch (multiply_scratch elements); here a
 /// and b may differ in dtype.

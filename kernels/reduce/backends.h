@@ -40,11 +40,11 @@ void run(Execution& execution, const Convert& op);
 }  // namespace reference
 
 namespace cpu {
-int64 scratch_bytes(const Sum& op);
-void run(Execution& execution, const Sum& op);
-void run(Execution& execution, const AddInto& op);
-void run(Execution& execution, const MoveTowards& op);
-void run(Execution& execution, const Convert& op);
+FOVEA_CPU_ONLY int64 scratch_bytes(const Sum& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const Sum& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const AddInto& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const MoveTowards& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const Convert& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

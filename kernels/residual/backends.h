@@ -11,8 +11,8 @@ void run(Execution& execution, const ResidualAddBackward& op);
 }  // namespace reference
 
 namespace cpu {
-void run(Execution& execution, const ResidualAdd& op);
-void run(Execution& execution, const ResidualAddBackward& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const ResidualAdd& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const ResidualAddBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

@@ -12,10 +12,10 @@ void run(Execution& execution, const RmsNormBackward& op);
 }  // namespace reference
 
 namespace cpu {
-int64 scratch_bytes(const RmsNorm& op, int threads);
-int64 scratch_bytes(const RmsNormBackward& op, int threads);
-void run(Execution& execution, const RmsNorm& op);
-void run(Execution& execution, const RmsNormBackward& op);
+FOVEA_CPU_ONLY int64 scratch_bytes(const RmsNorm& op, int threads);
+FOVEA_CPU_ONLY int64 scratch_bytes(const RmsNormBackward& op, int threads);
+FOVEA_CPU_ONLY void run(Execution& execution, const RmsNorm& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const RmsNormBackward& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler

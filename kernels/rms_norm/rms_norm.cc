@@ -16,7 +16,7 @@ void rms_norm(Stream& stream, const RmsNorm& op) {
   expect_f32(stream, op.weight, "rms_norm: weight");
   expect_f32(stream, op.inverse_rms, "rms_norm: inverse_rms");
   const Work work{"rms_norm", 4.0 * static_cast<double>(N * C),
-                  stream.device() == Device::cuda ? 0 : cpu::scratch_bytes(op, stream.threads()),
+                  scratch_on_backend(stream, op, cpu::scratch_bytes, nullptr),
                   bytes_of(op.x, op.weight, op.y, op.inverse_rms)};
   enqueue_on_backend(stream, work, op, reference::run, cpu::run, cuda::run);
 }

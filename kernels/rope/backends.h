@@ -11,7 +11,7 @@ void run(Execution& execution, const RopeTable& op);
 }  // namespace reference
 
 namespace cpu {
-void run(Execution& execution, const Rope& op);
+FOVEA_CPU_ONLY void run(Execution& execution, const Rope& op);
 }  // namespace cpu
 
 namespace cuda {  // absent in builds without a CUDA compiler
