@@ -32,4 +32,9 @@ Case fill_zero_case(DType dtype, int64 n) {
           .call = [](Stream& stream, const auto& v) { fill_zero(stream, v[0]); }};
 }
 
+Case fill_zero_case(DType dtype, int64 n, const Ranges& ranges) {
+  return {.operands = {{"y", dtype, {n}, Role::inout, [](int64) { return 1.0; }, {0, 3}}},
+          .call = [ranges](Stream& stream, const auto& v) { fill_zero(stream, v[0], ranges); }};
+}
+
 }  // namespace fovea::check

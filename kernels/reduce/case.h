@@ -17,5 +17,7 @@ Case move_towards_case(DType dtype, int64 n, double rate);
 Case convert_case(DType to, DType from, int64 n);
 /// Operands: y.
 Case fill_zero_case(DType dtype, int64 n);
+/// The same of ones, of which these ranges are zeroed.
+Case fill_zero_case(DType dtype, int64 n, const Ranges& ranges);
 
 }  // namespace fovea::check

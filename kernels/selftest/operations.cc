@@ -19,6 +19,13 @@ namespace {
 
 using namespace check;
 
+/// Ranges of all sizes within n, so many apart.
+Ranges ranges_within(int64 n, int64 apart) {
+  std::vector<Range> ranges;
+  for (int64 begin = 1; begin + 40 < n; begin += apart) ranges.push_back({begin, begin + begin % 37});
+  return std::make_shared<const std::vector<Range>>(ranges);
+}
+
 class Checks {
  public:
   explicit Checks(Backend backend) : backend_(backend) {}
@@ -198,6 +205,10 @@ void Checks::add_adamw() {
   add("adamw", "update", DType::f32, "7 parameters", adamw_case(7, usual_adamw(), false), kAdamWTolerance);
   add("adamw", "update", DType::f32, "50001 parameters", adamw_case(50'001, usual_adamw(), true),
       kAdamWTolerance);
+  AdamW in_part = usual_adamw();
+  in_part.decayed = ranges_within(30'001, 61);
+  add("adamw", "update", DType::f32, "30001 parameters, some decay", adamw_case(30'001, in_part, true),
+      kAdamWTolerance);
   for (const bool go : {true, false})
     add("adamw", "update", DType::f32, go ? "20001 parameters, clipped" : "20001 parameters, held back",
         gated_adamw_case(20'001, usual_adamw(), go ? 0.3 : NAN, go), kAdamWTolerance);
@@ -226,9 +237,12 @@ void Checks::add_reductions() {
   for (const auto& [to, from] : {std::pair{DType::bf16, DType::f32}, {DType::f32, DType::bf16}})
     for (const int64 n : {int64{31}, int64{40'007}})
       add("convert", "", to, name(n), convert_case(to, from, n), {.roundings = 0.5, .sums = 0});
-  for (const DType dtype : {DType::f32, DType::bf16})
+  for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const int64 n : {int64{7}, kLong})
       add("fill_zero", "", dtype, name(n), fill_zero_case(dtype, n), {.roundings = 0, .sums = 0});
+    add("fill_zero", "", dtype, "ranges of " + name(kLong),
+        fill_zero_case(dtype, kLong, ranges_within(kLong, 97)), {.roundings = 0, .sums = 0});
+  }
 }
 
 }  // namespace

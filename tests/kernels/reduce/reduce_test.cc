@@ -136,10 +136,7 @@ TEST(Reduce, FillZeroFillsRangesAndNoMore) {
     for (const std::vector<Range>& ranges : {std::vector<Range>{}, std::vector<Range>{{2, 7}},
                                              std::vector<Range>{{kLong - 1, kLong}, {5, 5}, {0, 3}},
                                              std::vector<Range>{{3, 30'000}, {30'001, kLong}}, many}) {
-      const Case c{.operands = {{"y", dtype, {kLong}, check::Role::inout, [](int64) { return 1.0; }, {0, 3}}},
-                   .call = [&](Stream& stream, const auto& v) {
-                     fill_zero(stream, v[0], std::make_shared<const std::vector<Range>>(ranges));
-                   }};
+      const Case c = check::fill_zero_case(dtype, kLong, std::make_shared<const std::vector<Range>>(ranges));
       const Tensor y = std::move(harness::run(c, harness::backend_under_test(), 2)[0]);
       std::vector<double> expected(static_cast<size_t>(kLong), 1.0);
       for (const Range& range : ranges)
