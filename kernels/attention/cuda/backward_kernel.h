@@ -60,7 +60,10 @@ struct BackwardBlock {
   }
 
   __device__ BackwardBlock(const BackwardArguments& arguments, std::byte* shared)
-      : x(arguments), memory(shared), base(shared_address(shared)), lane(this_lane()) {}
+      : x(arguments),
+        memory(shared),
+        base(shared_address(shared)),
+        lane(static_cast<int>(threadIdx.x) % kWarp) {}
 
   // Which tile of keys of which head, and which part of its group: tickets lead from the last tile to the
   // first.
@@ -260,7 +263,6 @@ template <class T, class Shape>
 __device__ void BackwardBlock<T, Shape>::run() {
   take_work();
   const DeviceProblem& p = x.problem;
-  const Scores at(this_warp());
   typename Dk::Sums dk;
   typename Dv::Sums dv;
   Dk::clear(dk);
@@ -289,6 +291,7 @@ __device__ void BackwardBlock<T, Shape>::run() {
       commit_copies();
     }
 
+    const Scores at(this_warp());
     // s = q k^T
     typename Scores::Sums s;
     Scores::clear(s);
