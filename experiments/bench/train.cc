@@ -5,8 +5,8 @@
 //
 // The bound of a step is (6 x parameters + attention) FLOPs at the rate of one large product of the library,
 // and the optimizer's bytes at the rate of a plain read, both measured here on the same threads; on a device,
-// of its library's product and a copy. MFU is those FLOPs in a step's time over the product's rate. Tokens
-// are random. On one thread the time is the processor's, so that a busy machine does not show.
+// of its library's product and a copy. Tokens are random. On one thread the time is the processor's, so that
+// a busy machine does not show.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>

@@ -8,6 +8,15 @@ namespace {
 
 enum Index { kGradient, kM, kV, kWeight, kComputeWeight };
 
+AdamW with_operands(AdamW op, const std::vector<View>& v) {
+  op.gradient = v[kGradient];
+  op.m = v[kM];
+  op.v = v[kV];
+  op.weight = v[kWeight];
+  op.compute_weight = v[kComputeWeight];
+  return op;
+}
+
 }  // namespace
 
 Case adamw_case(int64 n, AdamW settings, bool compute_weight, uint64 seed) {
@@ -21,16 +30,7 @@ Case adamw_case(int64 n, AdamW settings, bool compute_weight, uint64 seed) {
                        {"v", DType::f32, {n}, Role::inout, positive},
                        {"weight", DType::f32, {n}, Role::inout, nullptr, shifted},
                        {"compute_weight", DType::bf16, shape_if(compute_weight, {n}), Role::out}},
-          .call =
-              [settings](Stream& stream, const auto& v) {
-                AdamW op = settings;
-                op.gradient = v[kGradient];
-                op.m = v[kM];
-                op.v = v[kV];
-                op.weight = v[kWeight];
-                op.compute_weight = v[kComputeWeight];
-                adamw(stream, op);
-              },
+          .call = [settings](Stream& stream, const auto& v) { adamw(stream, with_operands(settings, v)); },
           .seed = seed};
 }
 
@@ -39,12 +39,7 @@ Case gated_adamw_case(int64 n, const AdamW& settings, double factor, bool go) {
   c.operands.push_back({"gradient_factor", DType::f64, {1}, Role::in, [=](int64) { return factor; }});
   c.operands.push_back({"go", DType::i32, {1}, Role::in, [=](int64) { return go ? 1.0 : 0.0; }});
   c.call = [settings](Stream& stream, const auto& v) {
-    AdamW op = settings;
-    op.gradient = v[kGradient];
-    op.m = v[kM];
-    op.v = v[kV];
-    op.weight = v[kWeight];
-    op.compute_weight = v[kComputeWeight];
+    AdamW op = with_operands(settings, v);
     op.gradient_factor = v[kComputeWeight + 1];
     op.go = v[kComputeWeight + 2];
     adamw(stream, op);

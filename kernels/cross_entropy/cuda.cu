@@ -65,8 +65,6 @@ __device__ inline Softmax over_block(Softmax own) {
   return {__shfl_sync(kAllLanes, all.most, 0), __shfl_sync(kAllLanes, all.sum, 0)};
 }
 
-__device__ inline Softmax not_finite() { return {0, __int_as_float(0x7fffffff)}; }
-
 /// What this thread's logits of a row come to.
 __device__ inline Softmax over_own(const LossRows& p, const float* row) {
   Softmax own;
@@ -86,22 +84,8 @@ __device__ inline Softmax over_own(const LossRows& p, const float* row) {
       if (v + i < p.V) sum += exp_of(x[i] - most);
     own = {most, fmaf(own.sum, exp_of(own.most - most), sum)};
   }
-  return finite ? own : not_finite();
-}
-
-/// Logits from v on become the gradient of the row's scaled loss by them, 0 behind the last.
-__device__ inline void to_gradient(const LossRows& p, Piece<kFour>& x, int v, int target,
-                                   const Softmax& all) {
-  const float scale = p.gradient_scale / all.sum;
-  // forward: loss = lse(logits) - logits[target]; logits = softcap * tanh(raw / softcap), so dlogits/draw
-  // = 1 - (logits / softcap)^2
-#pragma unroll
-  for (int i = 0; i < kFour; ++i) {
-    const float tanh = p.softcap.tanh_of(x[i]);
-    const float logit = p.softcap.cap > 0 ? p.softcap.cap * tanh : x[i];
-    const float g = scale * exp_of(logit - all.most) - (v + i == target ? p.gradient_scale : 0.0f);
-    x[i] = v + i < p.V ? g * (1 - tanh * tanh) : 0.0f;
-  }
+  if (!finite) own.sum = __int_as_float(0x7fffffff);
+  return own;
 }
 
 /// A row's logits become the gradient of its scaled loss by them, or zeros where the row is ignored. Bf16
@@ -109,12 +93,21 @@ __device__ inline void to_gradient(const LossRows& p, Piece<kFour>& x, int v, in
 template <class Gradient>
 __device__ inline void write_gradient(const LossRows& p, float* row, int target, const Softmax& all) {
   auto* gradient = reinterpret_cast<Gradient*>(row);
+  const float scale = p.gradient_scale / all.sum;
   for (int begin = 0; begin < p.columns; begin += blockDim.x * kFour) {
     const int v = begin + threadIdx.x * kFour;
     Piece<kFour> x{};
     if (v < p.V && target >= 0) {
       x = load_piece<kFour>(row, v, p.V, true);
-      to_gradient(p, x, v, target, all);
+      // forward: loss = lse(logits) - logits[target]; logits = softcap * tanh(raw / softcap), so dlogits/draw
+      // = 1 - (logits / softcap)^2
+#pragma unroll
+      for (int i = 0; i < kFour; ++i) {
+        const float tanh = p.softcap.tanh_of(x[i]);
+        const float logit = p.softcap.cap > 0 ? p.softcap.cap * tanh : x[i];
+        const float g = scale * exp_of(logit - all.most) - (v + i == target ? p.gradient_scale : 0.0f);
+        x[i] = v + i < p.V ? g * (1 - tanh * tanh) : 0.0f;
+      }
     }
     // Narrower gradients lie over logits that other threads have just read, and none that are still to be.
     if constexpr (sizeof(Gradient) < sizeof(float)) __syncthreads();
@@ -122,22 +115,14 @@ __device__ inline void write_gradient(const LossRows& p, float* row, int target,
   }
 }
 
-/// The row of this block. The last rows come first: the product has written them last, so that they are still
-/// in the cache.
-__device__ inline int64 row_of_block() { return gridDim.x - 1 - blockIdx.x; }
-
-__device__ inline int target_of(const LossRows& p, int64 n) {
-  const int target = p.targets[n];
-  if (target < -1 || target >= p.V) __trap();  // checked by whoever made the batch
-  return target;
-}
-
 /// The loss of each row; where Gradient is not void, gradients take the logits' place.
 template <class Gradient>
 __global__ void __launch_bounds__(kMostThreads) loss_rows(LossRows p) {
-  const int64 n = row_of_block();
+  // The last rows first: the product has written them last, so that they are still in the cache.
+  const int64 n = gridDim.x - 1 - blockIdx.x;
   float* row = p.logits + n * p.stride;
-  const int target = target_of(p, n);
+  const int target = p.targets[n];
+  if (target < -1 || target >= p.V) __trap();  // checked by whoever made the batch
   const bool ignored = target == -1;
   // Read before any thread writes gradients over it: over_block has a barrier.
   const float at_target = ignored ? 0.0f : p.softcap(row[target]);
@@ -145,72 +130,6 @@ __global__ void __launch_bounds__(kMostThreads) loss_rows(LossRows p) {
   // forward: loss = lse(logits) - logits[target]
   if (threadIdx.x == 0) p.losses[n] = ignored ? 0.0f : logf(all.sum) + (all.most - at_target);
   if constexpr (!std::is_void_v<Gradient>) write_gradient<Gradient>(p, row, target, all);
-}
-
-constexpr int kHoldingThreads = 512;
-
-/// The same of rows whose logits a block holds in its registers, `Pieces` fours of each thread, so that they
-/// are read once; gradients are bf16.
-template <int Pieces, bool Gradients>
-__global__ void __launch_bounds__(kHoldingThreads, 1) loss_rows_held(LossRows p) {
-  const int64 n = row_of_block();
-  float* row = p.logits + n * p.stride;
-  const int target = target_of(p, n);
-  const bool ignored = target == -1;
-  const auto first_of_piece = [](int piece) {
-    return (piece * kHoldingThreads + static_cast<int>(threadIdx.x)) * kFour;
-  };
-  // Behind the last logit of a row are columns of 0, up to a multiple of four.
-  Piece<kFour> x[Pieces];
-#pragma unroll
-  for (int piece = 0; piece < Pieces; ++piece) {
-    const int v = first_of_piece(piece);
-    x[piece] = v < p.columns && !ignored ? load_whole<kFour>(row + v) : Piece<kFour>{};
-  }
-  const float at_target = ignored ? 0.0f : p.softcap(row[target]);  // before the barrier of over_block
-
-  const auto for_each_logit = [&](auto f) {
-#pragma unroll
-    for (int piece = 0; piece < Pieces; ++piece)
-#pragma unroll
-      for (int i = 0; i < kFour; ++i)
-        if (first_of_piece(piece) + i < p.V) f(x[piece][i]);
-  };
-  Softmax own;
-  bool finite = true;
-  for_each_logit([&](float logit) {
-    finite = finite && fabsf(logit) <= FLT_MAX;
-    own.most = fmaxf(own.most, p.softcap(logit));
-  });
-  for_each_logit([&](float logit) { own.sum += exp_of(p.softcap(logit) - own.most); });
-  const Softmax all = over_block(ignored ? Softmax{} : finite ? own : not_finite());
-  if (threadIdx.x == 0) p.losses[n] = ignored ? 0.0f : logf(all.sum) + (all.most - at_target);
-
-  if constexpr (!Gradients) return;
-  auto* gradient = reinterpret_cast<Bf16*>(row);
-#pragma unroll
-  for (int piece = 0; piece < Pieces; ++piece) {
-    const int v = first_of_piece(piece);
-    if (v >= p.columns) break;
-    if (!ignored) to_gradient(p, x[piece], v, target, all);
-    store_whole<kFour>(gradient + v, x[piece]);
-  }
-}
-
-using LossKernel = void (*)(LossRows);
-
-template <int Pieces>
-LossKernel holding_kernel(bool gradients) {
-  return gradients ? loss_rows_held<Pieces, true> : loss_rows_held<Pieces, false>;
-}
-/// The kernel that holds rows of so many columns, or null: rows that the first-level cache holds need none.
-LossKernel holding_kernel(int columns, bool gradients) {
-  constexpr int kOfPiece = kHoldingThreads * kFour, kCached = 8192;
-  if (columns <= kCached) return nullptr;
-  if (columns <= 8 * kOfPiece) return holding_kernel<8>(gradients);
-  if (columns <= 16 * kOfPiece) return holding_kernel<16>(gradients);
-  if (columns <= 26 * kOfPiece) return holding_kernel<26>(gradients);
-  return nullptr;
 }
 
 /// logits (N, V) = softcap * tanh(logits / softcap), one block a row.
@@ -334,13 +253,10 @@ void losses_of(Execution& execution, const LinearCrossEntropy& op, Range rows, f
                    .columns = static_cast<int>(columns_for(V)),
                    .gradient_scale = static_cast<float>(op.gradient_scale),
                    .softcap = softcap_of(op.softcap)};
-  const dim3 grid(rows.size());
-  const bool narrow = op.hidden.dtype() == DType::bf16;
-  const bool gradients = bool(op.dhidden);
-  if (const LossKernel holding = narrow ? holding_kernel(p.columns, gradients) : nullptr)
-    return launch(execution, "cross_entropy: losses", {grid, dim3(kHoldingThreads)}, holding, p);
-  const LossKernel kernel = !gradients ? loss_rows<void> : narrow ? loss_rows<Bf16> : loss_rows<float>;
-  launch(execution, "cross_entropy: losses", {grid, dim3(threads_for(V))}, kernel, p);
+  const auto kernel = !op.dhidden                        ? loss_rows<void>
+                      : op.hidden.dtype() == DType::bf16 ? loss_rows<Bf16>
+                                                         : loss_rows<float>;
+  launch(execution, "cross_entropy: losses", {dim3(rows.size()), dim3(threads_for(V))}, kernel, p);
 }
 
 MatMul logits_product(const LinearLogits& op) {

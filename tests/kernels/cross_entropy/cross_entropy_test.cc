@@ -39,7 +39,7 @@ std::vector<Problem> large_problems() {
           {.N = 1100, .C = 33, .V = 257, .dtype = DType::bf16, .accumulate = false},
           {.N = 2100, .C = 9, .V = 70, .dtype = DType::bf16, .softcap = 4},
           {.N = 130, .C = 20, .V = 66'000 / 2},
-          // A device holds rows of these in registers, and the last ones not.
+          // On a device rows that no cache of a block holds, and vocabularies that are no multiple of 8.
           {.N = 7, .C = 9, .V = 9'001, .dtype = DType::bf16, .bias = true, .softcap = 4},
           {.N = 7, .C = 9, .V = 20'000, .dtype = DType::bf16},
           {.N = 6, .C = 9, .V = 50'257, .dtype = DType::bf16, .bias = true},
